@@ -1,0 +1,147 @@
+/* Mapping an arena into this process, and keeping the mapping right across fork. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+uint64_t hf_pid_namespace(void) {
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+/* ---- fork: no thread of the parent lives in the child, and the child is nobody yet ---- */
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hf_session *all_sessions;
+
+static void before_fork(void) {
+    pthread_mutex_lock(&list_lock);
+    for (struct hf_session *s = all_sessions; s != NULL; s = s->others) pthread_mutex_lock(&s->local);
+}
+
+static void after_fork_parent(void) {
+    uint64_t now = hf_now();
+    for (struct hf_session *s = all_sessions; s != NULL; s = s->others) {
+        s->forked = now;
+        pthread_mutex_unlock(&s->local);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+static void after_fork_child(void) {
+    hf_forget_thread();
+    for (struct hf_session *s = all_sessions; s != NULL; s = s->others) {
+        hf_store(&s->me, 0, HF_RELAXED);
+        s->graves = NULL; /* the parent's to bury; a few bytes of ours are lost */
+        s->forked = 0;
+        pthread_mutex_unlock(&s->local);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+static void enlist(struct hf_session *s) {
+    static bool registered;
+    pthread_mutex_lock(&list_lock);
+    if (!registered) registered = pthread_atfork(before_fork, after_fork_parent, after_fork_child) == 0;
+    s->others = all_sessions;
+    all_sessions = s;
+    pthread_mutex_unlock(&list_lock);
+}
+
+/* ---- making and mapping ---- */
+
+static bool format(struct hf_session *s, uint64_t idle_limit) {
+    struct hf_header *h = s->header;
+    if (hf_file_commit(s->fd, 0, HF_TABLE_AT + HF_CHUNK) != 0) return false;
+    h->magic = HF_MAGIC;
+    h->version = HF_LAYOUT_VERSION;
+    h->layout = HF_LAYOUT_HASH;
+    h->size = s->size;
+    if (getrandom(&h->uid, sizeof h->uid, 0) != (ssize_t)sizeof h->uid) return false;
+    h->pid_namespace = hf_pid_namespace();
+    uint64_t most = s->size / HF_CHUNK * sizeof(hf_a32);
+    h->data_at = HF_TABLE_AT + (most + HF_CHUNK - 1) / HF_CHUNK * HF_CHUNK;
+    h->idle_limit = idle_limit;
+    h->table_committed = HF_CHUNK;
+    h->next_uid = 1;
+    atomic_init(&h->guard.own.cpu, HF_NO_CPU);
+    hf_store(&h->ready, 1, HF_RELEASE);
+    return true;
+}
+
+static const char *fault(const struct hf_header *h, uint64_t file_size) {
+    if (h->magic != HF_MAGIC) return "it is not an arena of holdfast";
+    if (h->version != HF_LAYOUT_VERSION || h->layout != HF_LAYOUT_HASH)
+        return "it was made by another version of holdfast";
+    if (h->size != file_size) return "its size is not what it says";
+    if (h->pid_namespace != hf_pid_namespace()) return "it belongs to another process namespace (container)";
+    return NULL;
+}
+
+/* The size of an arena that exists and is finished; 0 with *why or errno. */
+static uint64_t inspect(int fd, const char **why) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return 0;
+    *why = "it is too small";
+    if ((uint64_t)st.st_size < HF_TABLE_AT) return 0;
+    void *p = mmap(NULL, sizeof(struct hf_header), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    *why = NULL;
+    if (p == MAP_FAILED) return 0;
+    struct hf_header *h = p;
+    *why = hf_load(&h->ready, HF_ACQUIRE) ? fault(h, (uint64_t)st.st_size) : "its maker died while making it";
+    munmap(p, sizeof(struct hf_header));
+    return *why == NULL ? (uint64_t)st.st_size : 0;
+}
+
+static bool map(struct hf_session *s) {
+    void *p = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd, 0);
+    if (p == MAP_FAILED) return false;
+    s->base = p;
+    s->header = p;
+    return true;
+}
+
+struct hf_session *hf_session_open(int fd, uint64_t size, uint64_t idle_limit, const char *label, const char **why) {
+    bool make = size != 0;
+    *why = NULL;
+    errno = 0;
+    size = make ? size / HF_CHUNK * HF_CHUNK : inspect(fd, why);
+    if (size == 0 || (make && ftruncate(fd, (off_t)size) != 0)) return NULL;
+    struct hf_session *s = calloc(1, sizeof *s);
+    if (s == NULL) return NULL;
+    s->fd = fd;
+    s->size = size;
+    s->handles.next = s->handles.previous = &s->handles;
+    pthread_mutex_init(&s->local, NULL);
+    strncpy(s->label, label, sizeof s->label - 1);
+    if (!map(s) || (make && !format(s, idle_limit))) {
+        if (s->base != NULL) munmap(s->base, s->size);
+        free(s);
+        return NULL;
+    }
+    enlist(s);
+    return s;
+}
+
+/* Only for sessions without handles. */
+void hf_session_close(struct hf_session *s) {
+    pthread_mutex_lock(&list_lock);
+    for (struct hf_session **link = &all_sessions; *link != NULL; link = &(*link)->others) {
+        if (*link != s) continue;
+        *link = s->others;
+        break;
+    }
+    pthread_mutex_unlock(&list_lock);
+    hf_leave(s);
+    munmap(s->base, s->size);
+    close(s->fd);
+    free(s);
+}

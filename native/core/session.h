@@ -1,0 +1,99 @@
+/* A session as one process sees it: the mapped arena, its own membership, the handles it holds. */
+#ifndef HF_SESSION_H
+#define HF_SESSION_H
+
+#include <pthread.h>
+
+#include "layout.h"
+
+/* A reference of this process to one block. Lives inside the binding's object. */
+struct hf_handle {
+    struct hf_handle *previous, *next;
+    void *body;
+    uint64_t offset;
+    uint64_t uid;
+};
+
+/* A reference to be dropped later: shortly after a fork the child may still be about to take it over. */
+struct hf_grave {
+    struct hf_grave *next;
+    uint64_t offset, uid;
+};
+
+struct hf_session {
+    char *base;
+    uint64_t size;
+    struct hf_header *header;
+    hf_a32 me; /* our member number, 0 if we are not a member (any more) */
+    int fd;
+    pthread_mutex_t local;     /* over the three below */
+    struct hf_handle handles;  /* head of the ring of handles */
+    struct hf_grave *graves;
+    uint64_t forked;           /* when this process last forked, 0 never */
+    struct hf_session *others; /* all sessions of this process, for fork */
+    hf_a64 seen[HF_SLOTS];     /* when we last saw the tenant of a slot alive */
+    char label[96];
+};
+
+/* ---- session.c: mapping ---- */
+/* Map `fd`; size > 0 formats a new arena of that size. NULL with errno, or errno = 0 and *why for a bad arena. */
+struct hf_session *hf_session_open(int fd, uint64_t size, uint64_t idle_limit, const char *label, const char **why);
+void hf_session_close(struct hf_session *s);
+uint64_t hf_pid_namespace(void);
+
+/* ---- members.c: who is in ---- */
+/* Our member number, joining if we are not in. 0: no slot left. */
+uint32_t hf_join(struct hf_session *s);
+void hf_leave(struct hf_session *s);
+static inline bool hf_who_am_i(struct hf_session *s, struct hf_who *who) {
+    uint32_t me = hf_load(&s->me, HF_RELAXED);
+    if (HF_UNLIKELY(me == 0)) me = hf_join(s);
+    *who = (struct hf_who){s, me, hf_thread()};
+    return HF_LIKELY(me != 0);
+}
+struct hf_slot *hf_slot_of(struct hf_session *s, uint32_t member);
+/* Free what members that are gone for a second or more held; how many members. */
+unsigned hf_sweep(struct hf_session *s, const struct hf_who *who);
+
+/* ---- alloc.c: blocks ---- */
+typedef void (*hf_init)(void *body, const void *how);
+
+struct hf_new {
+    enum hf_kind kind;
+    uint64_t nbytes;
+    hf_init init;
+    const void *how;
+    const char *name; /* NULL: anonymous */
+    uint32_t name_length;
+    int mode;         /* named: 0 open or create, 1 create only, 2 open only */
+};
+
+/* HF_OK (made), HF_BUSY (was there already, opened), HF_NOMEM, HF_WRONG (mode 1 and it is there), HF_CLOSED (mode 2
+ * and it is not). The reference of this process is taken. */
+int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new *how, struct hf_handle *h);
+/* HF_OK, or HF_CLOSED if it is gone. Counts one arrival. */
+int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
+              struct hf_handle *h);
+void hf_drop(struct hf_session *s, struct hf_handle *h);
+/* Take the name away. True if it had one. */
+bool hf_unname(struct hf_session *s, const struct hf_who *who, struct hf_block *b);
+
+static inline struct hf_block *hf_block_of(const void *body) {
+    return (struct hf_block *)((uintptr_t)body - HF_BODY_AT);
+}
+
+struct hf_stats {
+    uint64_t blocks, bytes_used, bytes_committed, bytes_idle, members, repairs;
+};
+void hf_session_stats(struct hf_session *s, const struct hf_who *who, struct hf_stats *out);
+/* Give free memory beyond `keep` bytes back to the system; bytes given back. */
+uint64_t hf_trim(struct hf_session *s, const struct hf_who *who, uint64_t keep);
+/* Enter the session's guard, repairing what a dead member left. */
+void hf_enter(struct hf_session *s, const struct hf_who *who);
+void hf_exit(struct hf_session *s);
+/* Under the guard: drop the references of the slots whose bits are set. */
+void hf_forget_slots(struct hf_session *s, const uint64_t mask[HF_SLOTS / 64]);
+/* Under the guard: note this process's reference on a handle's block; false if the block is gone. */
+bool hf_hold(struct hf_session *s, const struct hf_who *who, struct hf_handle *h);
+
+#endif

@@ -1,0 +1,1 @@
+"""Shared memory, sessions and the compiled core; knows nothing of Python objects beyond integers and buffers."""

@@ -1,0 +1,297 @@
+"""Sessions: which shared memory this process uses, and how it comes and goes.
+
+A session is a process tree that shares one arena. Holds: making, joining, leaving and reclaiming sessions, and what
+fork does to them. Must not know what kinds of objects lie in an arena.
+
+A process joins its session at the first use. A child that was started with the session's identity, or that unpickles
+one of its objects before it made any of its own, joins its parent's. The last member to leave removes the directory;
+after a ``kill -9`` of all members the next session made by this user does.
+
+The liveness lock is an ``flock`` and so belongs to the open file, which a forked child shares. To keep "somebody holds
+it" exact, the forking thread opens the file once more just before the fork; the child keeps that one, the parent
+closes it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import sys
+import threading
+from typing import Final
+
+from holdfast.core import _native, place
+from holdfast.errors import GoneError, SessionError
+
+__all__ = ["attach", "current", "directory", "identity", "leave", "named"]
+
+NAMED: Final = "named"
+MIB: Final = 1 << 20
+LARGEST: Final = 256 << 30
+LEAST: Final = 256 * MIB
+MOST_IDLE: Final = 256 * MIB
+
+
+class _Member:
+    """This process's part in one session: the mapped arena and the liveness lock."""
+
+    __slots__ = ("directory", "identity", "live", "pid", "session")
+
+    def __init__(self, identity: str, directory: str, live: int, session: _native.Session) -> None:
+        self.identity = identity
+        self.directory = directory
+        self.live = live
+        self.session = session
+        self.pid = os.getpid()
+
+
+_members: dict[str, _Member] = {}
+_by_uid: dict[int, _Member] = {}
+_lock = threading.RLock()  # over the two above and _default; made anew in a forked child
+_default: _native.Session | None = None
+_next_live = threading.local()  # what this thread opened for the child it is about to fork
+
+
+def current() -> _native.Session:
+    """Return this process's session, joining or making it at the first call.
+
+    Raises:
+        SessionError: The private directory cannot be used, or the memory file system is full.
+    """
+    return _default if _default is not None else _choose()
+
+
+def _choose() -> _native.Session:
+    global _default
+    with _lock:
+        if _default is None:
+            _default = _make().session
+        return _default
+
+
+def named() -> _native.Session:
+    """Return the session in which this user's named objects live, making it if need be."""
+    with _lock:
+        return (_members.get(NAMED) or _join_or_make_named()).session
+
+
+def attach(identity: str) -> _native.Session:
+    """Return the session that ``identity`` stands for, joining it if need be.
+
+    A process that has no session of its own yet makes this one its own.
+
+    Raises:
+        GoneError: Nobody lives in it any more.
+    """
+    global _default
+    with _lock:
+        member = _members.get(identity)
+        if member is None:
+            member = _join_or_make_named() if identity == NAMED else _join(identity)
+        if _default is None and identity != NAMED:
+            _default = member.session
+        return member.session
+
+
+def identity(session: _native.Session) -> str:
+    """Return the text that stands for a session in pickles."""
+    return _by_uid[session.uid].identity
+
+
+def directory(session: _native.Session) -> str:
+    """Return the session's private directory; it vanishes with the session."""
+    return _by_uid[session.uid].directory
+
+
+def leave() -> None:
+    """Leave every session; the last member removes it. Idempotent; a later use of an object joins again.
+
+    Called at exit. A process that ends by ``os._exit`` may call it first; if it does not, nothing breaks, but what
+    it held is freed only when somebody notices.
+    """
+    with _lock:
+        for member in _members.values():
+            if member.pid == os.getpid():
+                _leave(member)
+
+
+def _label() -> str:
+    argv = getattr(sys, "argv", None) or [""]
+    return os.path.basename(argv[0] or sys.executable or "python")[:80]
+
+
+def _size_of(path: str) -> tuple[int, int]:
+    """Size of a new arena's file (sparse, so a limit rather than a use), and how much free memory it keeps warm."""
+    room = os.statvfs(path)
+    total = room.f_frsize * room.f_blocks
+    return max(LEAST, min(LARGEST, 2 * total)), min(MOST_IDLE, total // 8)
+
+
+def _map(fd: int, path: str) -> _native.Session:
+    """Format a new arena; a process whose address space is limited gets a smaller one."""
+    size, idle = _size_of(path)
+    while True:
+        try:
+            return _native.Session(fd, size, idle, _label())
+        except OSError as error:
+            if size <= LEAST:
+                raise SessionError(error.errno, f"cannot make shared memory in {path}: {error.strerror}") from error
+            size //= 4
+
+
+def _live_lock(directory: str, flags: int = 0) -> int:
+    fd = place.open_file(os.path.join(directory, "live"), flags)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+def _enlist(identity: str, directory: str, live: int, session: _native.Session) -> _Member:
+    member = _Member(identity, directory, live, session)
+    _members[identity] = _by_uid[session.uid] = member
+    _ = session.member  # joins
+    return member
+
+
+def _make() -> _Member:
+    with place.locked() as root:
+        _reclaim(root)
+        return _found(root, os.urandom(8).hex())
+
+
+def _found(root: str, identity: str) -> _Member:
+    """Make a new session (under the lock of the user's directory)."""
+    path = _path(root, identity)
+    place.make_private(path)
+    live = _live_lock(path, os.O_CREAT)
+    try:
+        arena = place.open_file(os.path.join(path, "arena"), os.O_CREAT | os.O_EXCL)
+        session = _map(arena, path)
+    except BaseException:
+        os.close(live)
+        place.remove(path)
+        raise
+    return _enlist(identity, path, live, session)
+
+
+def _path(root: str, identity: str) -> str:
+    return os.path.join(root, identity if identity == NAMED else "s-" + identity)
+
+
+def _join(identity: str) -> _Member:
+    with place.locked() as root:
+        path = _path(root, identity)
+        try:
+            place.check_private(path)
+            live = _live_lock(path)
+        except FileNotFoundError:
+            raise GoneError(
+                f"session {identity} has ended: every process that used this object is gone, and the object with them"
+            ) from None
+        return _open(identity, path, live)
+
+
+def _open(identity: str, path: str, live: int) -> _Member:
+    try:
+        arena = place.open_file(os.path.join(path, "arena"), 0)
+        session = _native.Session(arena, 0, 0, _label())
+    except (OSError, ValueError) as error:
+        os.close(live)
+        raise SessionError(0, f"session {path} cannot be joined: {error}") from error
+    return _enlist(identity, path, live, session)
+
+
+def _join_or_make_named() -> _Member:
+    with place.locked() as root:
+        path = _path(root, NAMED)
+        if os.path.isdir(path):
+            place.check_private(path)
+            if not place.nobody_lives(path):
+                return _open(NAMED, path, _live_lock(path))
+            place.remove(path)
+            os.makedirs(root, 0o700, exist_ok=True)
+        return _found(root, NAMED)
+
+
+def _reclaim(root: str) -> None:
+    """Remove the sessions in which nobody lives any more (under the lock of the user's directory)."""
+    for name in os.listdir(root):
+        path = os.path.join(root, name)
+        if name == NAMED or name.startswith("s-"):
+            with contextlib.suppress(OSError):
+                if place.nobody_lives(path) and not _somebody_mapped(path):
+                    place.remove(path)
+    os.makedirs(root, 0o700, exist_ok=True)
+
+
+def _somebody_mapped(path: str) -> bool:
+    """Tell whether a process of the table still runs: a daemon that closed all its files lost its liveness lock."""
+    try:
+        arena = place.open_file(os.path.join(path, "arena"), 0)
+        return bool(_native.Session(arena, 0, 0, "").members())
+    except (OSError, ValueError):
+        return False
+
+
+def _leave(member: _Member) -> None:
+    member.session.leave()
+    if member.live < 0:
+        return
+    try:
+        with place.locked():
+            try:
+                fcntl.flock(member.live, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                if not member.session.members():
+                    place.remove(member.directory)
+            os.close(member.live)
+            member.live = -1
+    except OSError:
+        pass  # somebody removed or closed it already; there is nothing to leave
+
+
+# ---- fork ----
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    _next_live.opened = opened = {}
+    for name, member in _members.items():
+        with contextlib.suppress(OSError):
+            opened[name] = _live_lock(member.directory)
+
+
+def _after_fork_in_parent() -> None:
+    for fd in _next_live.__dict__.pop("opened", {}).values():
+        os.close(fd)
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    opened = _next_live.__dict__.pop("opened", {})
+    for name, member in _members.items():
+        if member.live >= 0:
+            with contextlib.suppress(OSError):
+                os.close(member.live)
+        member.live = opened.get(name, -1)
+        member.pid = os.getpid()
+        member.session.adopt()
+    if _members:
+        _leave_at_the_end_of_a_child()
+
+
+def _leave_at_the_end_of_a_child() -> None:
+    """Children of multiprocessing end by ``os._exit``, without atexit; the end of threading is what they do run."""
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        with contextlib.suppress(RuntimeError):
+            register(leave)
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+atexit.register(leave)

@@ -1,0 +1,1 @@
+"""Locks, semaphores, events, conditions and barriers: one class each, for threads and for processes."""

@@ -1,0 +1,1 @@
+"""The standard library's own tests, run on holdfast's classes."""
