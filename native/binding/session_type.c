@@ -149,7 +149,7 @@ static PyObject *trim(PyObject *self, PyObject *unused) {
 static PyMethodDef methods[] = {
     {"joined", joined, METH_NOARGS, "Is this process a member now?"},
     {"adopt", adopt, METH_NOARGS, "Become a member and take a reference on every handle."},
-    {"leave", leave, METH_NOARGS, "Give up membership; a later use joins again."},
+    {"leave", leave, METH_NOARGS, "Announce that this process ends in good order; it stays a member until then."},
     {"members", members, METH_NOARGS, "(member, pid, start time, label) of the living members."},
     {"describe", describe, METH_O, "(pid, label, alive) of a member; pid 0 if unknown."},
     {"alive", alive, METH_O, "Does this member live?"},

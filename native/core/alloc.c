@@ -330,8 +330,11 @@ int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new 
     struct hf_block *b = NULL;
     if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, who, false);
     hf_enter(s, who);
+    uint64_t used = s->header->used_chunks;
     int r = open_or_make(s, who, how, &b);
+    bool grown = s->header->used_chunks != used;
     hf_exit(s);
+    if (HF_UNLIKELY(grown)) hf_sweep_if_due(s, who); /* is it the dead who hold the memory? */
     if (r == HF_NOMEM && hf_sweep(s, who) > 0) {
         hf_enter(s, who);
         r = open_or_make(s, who, how, &b);

@@ -42,7 +42,6 @@
     X(free_run)           /* run's block of no kind, chunk table not yet cleared */                          \
     X(ref_dropped)        /* our reference cleared, block not yet freed */                                   \
     X(join_filled)        /* slot filled in, not yet alive */                                                \
-    X(leave_half)         /* half of the references dropped */                                               \
     X(sweep_half)         /* a dead member's references half dropped */
 
 #define HF_KILL_ENUM(name) HF_K_##name,

@@ -50,13 +50,24 @@ enum hf_kind {
 /* A slot of the process table.
  *
  *   state   31 .... 3   2 .. 0
- *           pid         0 free, 1 joining, 2 alive, 3 dead, 4 left
+ *           pid         0 free, 1 joining, 2 alive, 3 dead, 4 left, 5 leaving
  *
- *   free ──cas──▶ joining ──▶ alive ──▶ left ──▶ free     joining by a dead pid ──cas──▶ free
- *                               └──cas──▶ dead ──▶ free   (to free: by hf_sweep, a second or more later)
+ *   free ──cas──▶ joining ──▶ alive ──────────▶ leaving
+ *     ▲              │           │ process gone    │ process gone
+ *     │◀─process gone┘           ▼                 ▼
+ *     │◀─────── hf_sweep ────── dead              left          (a second or more later)
+ *     └◀─────── hf_sweep ──────────────────────────┘
  *
+ * A leaving member still lives, and holds what it holds: it has only announced that its end will be no accident.
  * The pid stands in the state itself, so that a slot whose claimant died while joining can be told and freed. */
-enum hf_slot_state { HF_SLOT_FREE = 0, HF_SLOT_JOINING = 1, HF_SLOT_ALIVE = 2, HF_SLOT_DEAD = 3, HF_SLOT_LEFT = 4 };
+enum hf_slot_state {
+    HF_SLOT_FREE = 0,
+    HF_SLOT_JOINING = 1,
+    HF_SLOT_ALIVE = 2,
+    HF_SLOT_DEAD = 3,
+    HF_SLOT_LEFT = 4,
+    HF_SLOT_LEAVING = 5
+};
 #define HF_SLOT_STATE 7u
 #define HF_SLOT_PID_SHIFT 3
 
@@ -102,7 +113,7 @@ struct hf_header {
     uint64_t next_uid;                  /* 72 */
     uint64_t used_chunks;               /* 80 chunks beyond this were never used */
     uint64_t table_committed;           /* 88 bytes of the chunk table reserved so far */
-    uint64_t swept;                     /* 96 when hf_sweep last ran */
+    hf_a64 swept;                       /* 96 when hf_sweep last ran */
     uint64_t spare[3];
     uint64_t free[HF_CLASSES + 1];      /* 128 free list per chunk type (index 0 unused) */
     uint64_t names[HF_NAME_BUCKETS];

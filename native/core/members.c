@@ -11,7 +11,6 @@
 
 #define SEEN_LASTS (4 * HF_MS)
 #define SWEEP_AFTER (1000 * HF_MS) /* a forked child needs a moment to take its own references */
-#define CROWDED 64
 
 struct hf_slot *hf_slot_of(struct hf_session *s, uint32_t member) {
     return &s->header->slot[member & (HF_SLOTS - 1)];
@@ -29,11 +28,8 @@ enum hf_fate hf_fate(struct hf_session *s, uint32_t member) {
     struct hf_slot *slot = hf_slot_of(s, member);
     uint32_t word = hf_load(&slot->state, HF_ACQUIRE);
     if (hf_load(&slot->member, HF_RELAXED) != member) return HF_LEFT; /* the slot has another tenant by now */
-    switch (state_of(word)) {
-    case HF_SLOT_ALIVE: break;
-    case HF_SLOT_DEAD: return HF_DIED;
-    default: return HF_LEFT;
-    }
+    uint32_t state = state_of(word);
+    if (state != HF_SLOT_ALIVE && state != HF_SLOT_LEAVING) return state == HF_SLOT_DEAD ? HF_DIED : HF_LEFT;
     uint64_t now = hf_now();
     hf_a64 *seen = &s->seen[member & (HF_SLOTS - 1)];
     if (now - hf_load(seen, HF_RELAXED) < SEEN_LASTS) return HF_LIVES;
@@ -41,9 +37,10 @@ enum hf_fate hf_fate(struct hf_session *s, uint32_t member) {
         hf_store(seen, now, HF_RELAXED);
         return HF_LIVES;
     }
+    uint32_t end = state == HF_SLOT_ALIVE ? HF_SLOT_DEAD : HF_SLOT_LEFT;
     hf_store(&slot->ended, now, HF_RELAXED);
-    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | HF_SLOT_DEAD, HF_RELEASE);
-    return HF_DIED;
+    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | end, HF_RELEASE);
+    return end == HF_SLOT_DEAD ? HF_DIED : HF_LEFT;
 }
 
 /* A slot whose claimant died while joining is free again. */
@@ -53,14 +50,12 @@ static void free_if_orphaned(struct hf_slot *slot) {
         hf_cas(&slot->state, &word, HF_SLOT_FREE, HF_RELEASE);
 }
 
-static struct hf_slot *claim(struct hf_session *s, uint32_t claimed, unsigned *used) {
-    *used = 0;
+static struct hf_slot *claim(struct hf_session *s, uint32_t claimed) {
     for (unsigned i = 0; i < HF_SLOTS; i++) {
         struct hf_slot *slot = &s->header->slot[i];
         free_if_orphaned(slot);
         uint32_t word = HF_SLOT_FREE;
         if (slot->generation < HF_MAX_GENERATION && hf_cas(&slot->state, &word, claimed, HF_ACQUIRE)) return slot;
-        (*used)++;
     }
     return NULL;
 }
@@ -77,13 +72,13 @@ static uint32_t occupy(struct hf_session *s, struct hf_slot *slot, uint32_t pid)
     return member;
 }
 
-/* Take a reference on all that we hold handles of: they came with a fork, or from before we left. */
+/* Take a reference on all that we hold handles of: they came with a fork. */
 static void hold_all(struct hf_session *s, const struct hf_who *who) {
     if (s->handles.next == &s->handles) return;
     hf_enter(s, who);
     for (struct hf_handle *h = s->handles.next; h != &s->handles; h = h->next) {
         if (h->uid == 0 || hf_hold(s, who, h)) continue;
-        /* Freed between our leaving and now: the handle goes on by itself, on memory that nobody shares. */
+        /* Freed before we could take it: the handle goes on by itself, on memory that nobody shares. */
         void *alone = calloc(1, HF_LARGEST_SMALL);
         if (alone == NULL) abort();
         h->body = alone;
@@ -95,10 +90,9 @@ static void hold_all(struct hf_session *s, const struct hf_who *who) {
 uint32_t hf_join(struct hf_session *s) {
     pthread_mutex_lock(&s->local);
     uint32_t me = hf_load(&s->me, HF_RELAXED);
-    unsigned used = 0;
     for (int patience = 100; me == 0 && patience > 0; patience--) {
         uint32_t pid = (uint32_t)getpid();
-        struct hf_slot *slot = claim(s, pid << HF_SLOT_PID_SHIFT | HF_SLOT_JOINING, &used);
+        struct hf_slot *slot = claim(s, pid << HF_SLOT_PID_SHIFT | HF_SLOT_JOINING);
         if (slot != NULL) {
             me = occupy(s, slot, pid);
             struct hf_who who = {s, me, hf_thread()};
@@ -109,28 +103,25 @@ uint32_t hf_join(struct hf_session *s) {
         }
     }
     pthread_mutex_unlock(&s->local);
-    if (me != 0 && used > CROWDED) {
-        struct hf_who who = {s, me, hf_thread()};
-        hf_sweep(s, &who);
-    }
+    if (me == 0) return 0;
+    struct hf_who who = {s, me, hf_thread()};
+    hf_sweep_if_due(s, &who);
     return me;
 }
 
-/* References stay until somebody sweeps: whoever still uses a handle on the way out simply joins again. */
+/* What we hold stays ours until the process is gone: other threads may still be at work. */
 void hf_leave(struct hf_session *s) {
-    uint32_t me = hf_swap(&s->me, 0, HF_RELAXED);
+    uint32_t me = hf_load(&s->me, HF_RELAXED);
     if (me == 0) return;
     struct hf_slot *slot = hf_slot_of(s, me);
     uint32_t word = hf_load(&slot->state, HF_RELAXED);
-    hf_store(&slot->ended, hf_now(), HF_RELAXED);
-    HF_KILL(leave_half);
-    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | HF_SLOT_LEFT, HF_RELEASE);
+    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | HF_SLOT_LEAVING, HF_RELEASE);
 }
 
 /* Under the guard. Is this slot's tenant gone for long enough? */
 static bool sweepable(struct hf_session *s, struct hf_slot *slot, uint64_t now) {
     uint32_t state = state_of(hf_load(&slot->state, HF_ACQUIRE));
-    if (state == HF_SLOT_ALIVE && hf_fate(s, hf_load(&slot->member, HF_RELAXED)) == HF_DIED) return false;
+    if (state == HF_SLOT_ALIVE || state == HF_SLOT_LEAVING) hf_fate(s, hf_load(&slot->member, HF_RELAXED));
     if (state != HF_SLOT_DEAD && state != HF_SLOT_LEFT) return false;
     return now - hf_load(&slot->ended, HF_RELAXED) >= SWEEP_AFTER;
 }
@@ -140,7 +131,7 @@ unsigned hf_sweep(struct hf_session *s, const struct hf_who *who) {
     unsigned count = 0;
     hf_enter(s, who);
     uint64_t now = hf_now();
-    s->header->swept = now;
+    hf_store(&s->header->swept, now, HF_RELAXED);
     for (unsigned i = 0; i < HF_SLOTS; i++) {
         if (!sweepable(s, &s->header->slot[i], now)) continue;
         mask[i / 64] |= 1ull << (i % 64);
@@ -153,4 +144,8 @@ unsigned hf_sweep(struct hf_session *s, const struct hf_who *who) {
     }
     hf_exit(s);
     return count;
+}
+
+void hf_sweep_if_due(struct hf_session *s, const struct hf_who *who) {
+    if (hf_now() - hf_load(&s->header->swept, HF_RELAXED) >= SWEEP_AFTER) hf_sweep(s, who);
 }

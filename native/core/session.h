@@ -44,6 +44,7 @@ uint64_t hf_pid_namespace(void);
 /* ---- members.c: who is in ---- */
 /* Our member number, joining if we are not in. 0: no slot left. */
 uint32_t hf_join(struct hf_session *s);
+/* Announce that this process will end in good order. */
 void hf_leave(struct hf_session *s);
 static inline bool hf_who_am_i(struct hf_session *s, struct hf_who *who) {
     uint32_t me = hf_load(&s->me, HF_RELAXED);
@@ -54,6 +55,8 @@ static inline bool hf_who_am_i(struct hf_session *s, struct hf_who *who) {
 struct hf_slot *hf_slot_of(struct hf_session *s, uint32_t member);
 /* Free what members that are gone for a second or more held; how many members. */
 unsigned hf_sweep(struct hf_session *s, const struct hf_who *who);
+/* The same, if nobody did for a second. */
+void hf_sweep_if_due(struct hf_session *s, const struct hf_who *who);
 
 /* ---- alloc.c: blocks ---- */
 typedef void (*hf_init)(void *body, const void *how);

@@ -54,6 +54,8 @@ static void take_or_go(int me) {
     enter(me);
     int r = HF_OK;
     while (items == 0 && !over && r == HF_OK) r = wait_once(me, deadline);
+    /* asleep till the end beside an item: the notify is lost, unless its producer died before it could tell */
+    hx_assert(r == HF_OK || items == 0 || hx_dead(0));
     if (items != 0) {
         items--;
         taken = true;
@@ -84,6 +86,7 @@ static void consume(int me, uint64_t deadline) {
     enter(me);
     int r = HF_OK;
     while (items == 0 && r == HF_OK) r = wait_once(me, deadline);
+    hx_assert(r == HF_OK || items == 0 || hx_dead(0));
     if (items != 0) items--;
     else hx_assert(r == HF_TIMEOUT && hx_dead(0));
     leave();

@@ -29,7 +29,7 @@ class Session:
         """Map the arena file ``fd`` (which it closes in the end); ``size`` > 0 formats a new one, 0 attaches."""
     @property
     def member(self) -> int:
-        """This process's member number; joins the session if the process is not (or no longer) in it."""
+        """This process's member number; joins the session if the process is not in it."""
     @property
     def size(self) -> int: ...
     @property
@@ -40,7 +40,7 @@ class Session:
     def adopt(self) -> None:
         """In a forked child: become a member of its own and take a reference on every inherited handle."""
     def leave(self) -> None:
-        """Give up membership and every reference; a later use joins again."""
+        """Announce that this process ends in good order: it stays a member, and holds what it holds, until then."""
     def members(self) -> list[tuple[int, int, int, str]]:
         """(member, pid, start time in clock ticks, label) of every living member."""
     def describe(self, member: int, /) -> tuple[int, str, bool]:

@@ -106,10 +106,10 @@ def directory(session: _native.Session) -> str:
 
 
 def leave() -> None:
-    """Leave every session; the last member removes it. Idempotent; a later use of an object joins again.
+    """Leave every session in good order; the last member removes it. Idempotent; objects go on working.
 
-    Called at exit. A process that ends by ``os._exit`` may call it first; if it does not, nothing breaks, but what
-    it held is freed only when somebody notices.
+    Called at exit. A process that ends by ``os._exit`` may call it first; if it does not, nothing breaks, but others
+    cannot tell its end from a death, and the directory stays until another program starts.
     """
     with _lock:
         for member in _members.values():
