@@ -1,11 +1,10 @@
 #include "condition.h"
 
-_Static_assert(offsetof(struct hf_condition, list) == 24, "layout of hf_condition");
+_Static_assert(offsetof(struct hf_condition, list) == 32, "layout of hf_condition");
 
 void hf_condition_init(struct hf_condition *c) {
     *c = (struct hf_condition){0};
     atomic_init(&c->guard.own.cpu, HF_NO_CPU);
-    atomic_init(&c->cpu, HF_NO_CPU);
 }
 
 struct hf_entry *hf_condition_enter(struct hf_condition *c, const struct hf_who *who) {
@@ -39,7 +38,7 @@ static struct hf_entry *first_in_line(struct hf_condition *c, const struct hf_wh
 /* Under the guard. */
 static uint32_t notify(struct hf_condition *c, const struct hf_who *who, uint32_t n) {
     uint32_t told = 0;
-    hf_store(&c->cpu, hf_cpu(), HF_RELAXED);
+    hf_near_note(&c->near, who->member);
     while (told < n) {
         struct hf_entry *e = first_in_line(c, who);
         if (e == NULL) break;
@@ -68,7 +67,7 @@ static void pass_on(struct hf_condition *c, const struct hf_who *who) {
 
 int hf_condition_wait(struct hf_condition *c, struct hf_entry *e, const struct hf_who *who, struct hf_patience *p) {
     while (hf_load(&e->word, HF_MO(condition_seen, HF_ACQUIRE)) == HF_C_WAITING) {
-        if (hf_spin(&e->word, HF_C_WAITING, hf_load(&c->cpu, HF_RELAXED), HF_SPIN_NS)) continue;
+        if (hf_spin(&e->word, HF_C_WAITING, hf_near_cpu(&c->near, who->member), HF_SPIN_NS)) continue;
         int r = hf_sleep(&e->word, HF_C_WAITING, p);
         if (r == HF_TIMEOUT || r == HF_INTR) return r;
         if (r != HF_TICK) continue;

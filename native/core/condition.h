@@ -21,9 +21,8 @@ enum hf_waiter_state { HF_C_FREE = 0, HF_C_WAITING = 1, HF_C_NOTIFIED = 2 };
 struct hf_condition {
     struct hf_mutex guard; /*  0 */
     hf_a64 ticket;         /*  8 */
-    hf_a32 cpu;            /* 16 where it was last notified; a hint */
-    hf_a32 spare;          /* 20 */
-    struct hf_roster list; /* 24 */
+    struct hf_near near;   /* 16 */
+    struct hf_roster list; /* 32 */
 };
 
 void hf_condition_init(struct hf_condition *c);

@@ -1,11 +1,10 @@
 #include "gate.h"
 
-_Static_assert(offsetof(struct hf_gate, party) == 48, "layout of hf_gate");
+_Static_assert(offsetof(struct hf_gate, party) == 64, "layout of hf_gate");
 
 void hf_gate_init(struct hf_gate *g, uint32_t parties) {
     *g = (struct hf_gate){.parties = parties};
     atomic_init(&g->guard.own.cpu, HF_NO_CPU);
-    atomic_init(&g->cpu, HF_NO_CPU);
 }
 
 static uint64_t bit(uint32_t round) {
@@ -61,7 +60,7 @@ int hf_gate_arrive(struct hf_gate *g, const struct hf_who *who, uint32_t *round)
         index = record(g, who, *round) ? (int)arrived : HF_GATE_NO_MEMORY;
         if (index == HF_GATE_NO_MEMORY) hf_store(&g->arrived, arrived, HF_RELAXED);
         if (arrived + 1 == g->parties) hf_store(&g->opener, who->member, HF_RELAXED);
-        hf_store(&g->cpu, hf_cpu(), HF_RELAXED);
+        hf_near_note(&g->near, who->member);
         HF_KILL(gate_arrived);
     }
     hf_mutex_unlock(&g->guard);
@@ -71,7 +70,7 @@ int hf_gate_arrive(struct hf_gate *g, const struct hf_who *who, uint32_t *round)
 bool hf_gate_open(struct hf_gate *g, const struct hf_who *who, uint32_t round) {
     enter(g, who);
     bool ours = hf_load(&g->round, HF_RELAXED) == round && !hf_load(&g->broken, HF_RELAXED);
-    hf_store(&g->cpu, hf_cpu(), HF_RELAXED);
+    hf_near_note(&g->near, who->member);
     if (ours) end_round(g, true);
     hf_mutex_unlock(&g->guard);
     return ours;
@@ -101,7 +100,7 @@ int hf_gate_wait(struct hf_gate *g, const struct hf_who *who, uint32_t round, st
         /* acquire; pairs with the release in end_round */
         uint32_t now = hf_load(&g->round, HF_MO(gate_seen, HF_ACQUIRE));
         if (now != round) return hf_load(&g->opened, HF_RELAXED) & bit(round) ? HF_OK : HF_BROKEN;
-        if (hf_spin(&g->round, round, hf_load(&g->cpu, HF_RELAXED), HF_SPIN_NS)) continue;
+        if (hf_spin(&g->round, round, hf_near_cpu(&g->near, who->member), HF_SPIN_NS)) continue;
         int r = hf_sleep(&g->round, round, p);
         if (r == HF_TIMEOUT || r == HF_INTR) return r;
         if (r != HF_TICK) continue;

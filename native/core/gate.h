@@ -30,10 +30,10 @@ struct hf_gate {
     hf_a32 casualty;        /* 20 the member whose death broke it */
     hf_a64 opened;          /* 24 */
     uint32_t parties;       /* 32 */
-    hf_a32 cpu;             /* 36 where the last arrival was; a hint */
-    hf_a32 opener;          /* 40 the member that arrived last and has not opened yet */
-    hf_a32 inside;          /* 44 threads that wait now; a hint for n_waiting after a reset */
-    struct hf_roster party; /* 48 */
+    hf_a32 opener;          /* 36 the member that arrived last and has not opened yet */
+    hf_a32 inside;          /* 40 threads that wait now; a hint for n_waiting after a reset */
+    struct hf_near near;    /* 48 */
+    struct hf_roster party; /* 64 */
 };
 
 #define HF_GATE_BROKEN (-1)

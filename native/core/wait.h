@@ -24,6 +24,28 @@ static inline struct hf_patience hf_patience(uint64_t deadline, bool signals) {
     return (struct hf_patience){deadline, HF_FIRST_TICK, signals};
 }
 
+/* The two members that were last here, and where they ran: member << 32 | cpu + 1. A note of one alone would not do
+ * where the same member changes something and then waits: it would find its own processor and never spin. Hints: a
+ * stale pair costs a spin or a sleep. */
+struct hf_near {
+    hf_a64 last[2];
+};
+
+static inline void hf_near_note(struct hf_near *n, uint32_t member) {
+    uint64_t mine = (uint64_t)member << 32 | (uint64_t)(hf_cpu() + 1u);
+    uint64_t last = hf_load(&n->last[0], HF_RELAXED);
+    if (last == mine) return;
+    if (last >> 32 != member) hf_store(&n->last[1], last, HF_RELAXED);
+    hf_store(&n->last[0], mine, HF_RELAXED);
+}
+
+/* Where the last one that was not `member` ran; HF_NO_CPU if there was none. */
+static inline uint32_t hf_near_cpu(struct hf_near *n, uint32_t member) {
+    uint64_t last = hf_load(&n->last[0], HF_RELAXED);
+    if (last >> 32 == member) last = hf_load(&n->last[1], HF_RELAXED);
+    return (uint32_t)last - 1u;
+}
+
 /* Spin while *word == seen, if the last change came from another processor. True: it changed. */
 bool hf_spin(hf_a32 *word, uint32_t seen, uint32_t other_cpu, uint64_t budget_ns);
 

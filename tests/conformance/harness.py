@@ -105,7 +105,9 @@ class MultiprocessingTests:
         self._saved["dir"] = tempfile.TemporaryDirectory(prefix="conformance-")
         os.chdir(self._saved["dir"].name)
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # one that runs keeps its own preload
-        multiprocessing.set_forkserver_preload(["__main__", self.home, "test._test_multiprocessing", "holdfast"])
+        multiprocessing.set_forkserver_preload(
+            ["__main__", self.home, "test._test_multiprocessing", "holdfast.workers.process"]
+        )
         multiprocessing.set_start_method(self.start_method, force=True)
         self.source._UpperCaser = self._upper  # type: ignore[attr-defined]
         self.source.Value = subject.ctypes_value()  # type: ignore[attr-defined]

@@ -110,7 +110,7 @@ def test_both_versions_at_once(machine):
 
 
 def test_mount_points_with_blanks(machine):
-    """mountinfo writes a blank as an octal escape."""
+    """The mount table writes a blank as an octal escape."""
     machine.v2("/", {})
     machine.write("/proc/self/mountinfo", V2.format(root="/").replace("/sys/fs/cgroup", "/odd\\040place"))
     machine.write("/odd place/cpu.max", "100000 100000\n")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import sys
 import threading
 import traceback
 import weakref
 
 import pytest
+from interrupting import interrupt_main_in
 from worker_targets import double, keywords
 
 from holdfast.workers import Thread, current
@@ -115,7 +114,7 @@ def test_a_thread_still_running_times_out():
     """The builtin TimeoutError, naming the thread; the thread is not disturbed."""
     go = threading.Event()
     thread = start(target=go.wait, name="slow")
-    with pytest.raises(TimeoutError, match="'slow' is still running after timeout=0.01"):
+    with pytest.raises(TimeoutError, match=r"'slow' is still running after timeout=0\.01"):
         thread.result(timeout=0.01)
     go.set()
     assert thread.result() is True
@@ -123,10 +122,10 @@ def test_a_thread_still_running_times_out():
 
 def test_wrong_use_is_a_runtime_error():
     """Not started, started twice, asked for by itself: what join() and start() raise."""
-    thread = Thread(target=lambda: thread.result())
+    thread = Thread()
     with pytest.raises(RuntimeError, match="before it is started"):
         thread.result()
-    own = Thread(target=_capture_runtime_error, args=(lambda: own.result(),))
+    own = Thread(target=_capture_runtime_error, args=(lambda: own.result(),))  # noqa: PLW0108 - no `own` yet
     own.start()
     assert "current thread" in own.result()
     with pytest.raises(RuntimeError, match="only be started once"):
@@ -209,19 +208,10 @@ def test_current_in_a_thread_is_that_thread():
 
 def test_control_c_interrupts_result():
     """A signal while the main thread waits in result() is handled at once."""
-    go, main = threading.Event(), threading.get_ident()
-
-    def interrupt():
-        frame = None
-        while frame is None:  # until the main thread waits there
-            frame = sys._current_frames()[main]
-            while frame is not None and frame.f_code is not Thread.result.__code__:
-                frame = frame.f_back
-        signal.pthread_kill(main, signal.SIGINT)
-
+    go = threading.Event()
     thread = start(target=go.wait)
     with pytest.raises(KeyboardInterrupt):
-        start(target=interrupt)
+        start(target=interrupt_main_in, args=(Thread.join,))
         thread.result()
     assert thread.is_alive()
     go.set()

@@ -6,14 +6,15 @@ Why a file and not a pipe: a pipe holds 64 KiB, then its writer waits for a read
 somebody asks for its result, and ``join()`` before ``result()`` would hang. A file on the memory file system is
 committed in one step and then needs neither side to be awake.
 
-States of ``outcome-<token>`` and who moves it on:
+States of ``outcome-<asker's member number>-<token>`` and who moves it on:
 
     nothing       -> ".tmp" begun   child, `write`: exclusive creation
     ".tmp" begun  -> committed      child, `write`: rename, atomic; readers never see half an outcome
     committed     -> nothing        parent, `take`: read once, then unlinked
 
 A child that dies before the rename has given no outcome; the parent's `discard` (also at the process object's end
-of life) removes both names. If the parent dies too, the whole directory goes with the session.
+of life) removes both names. If the parent dies too, whoever next starts a process in this session removes them, and
+the whole directory goes with the session.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from holdfast.errors import GoneError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from holdfast.core import _native
+
 __all__ = ["discard", "new_place", "take", "write"]
 
 _UNFINISHED = ".tmp"
@@ -37,7 +40,20 @@ def new_place() -> tuple[str, str]:
     from holdfast.core import session
 
     current = session.current()
-    return session.identity(current), os.path.join(session.directory(current), f"outcome-{os.urandom(8).hex()}")
+    directory = session.directory(current)
+    _discard_orphans(current, directory)
+    name = f"outcome-{current.member}-{os.urandom(8).hex()}"
+    return session.identity(current), os.path.join(directory, name)
+
+
+def _discard_orphans(session: _native.Session, directory: str) -> None:
+    """Remove the outcomes whose asker, named by its member number, is dead: nobody else knows their names."""
+    for name in os.listdir(directory):
+        kind, _, rest = name.partition("-")
+        member = rest.partition("-")[0]
+        if kind == "outcome" and member.isdecimal() and not session.alive(int(member)):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, name))
 
 
 def join(identity: str) -> None:

@@ -16,6 +16,7 @@ server is started again by the next start; the exit codes of its children are th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import io
@@ -50,7 +51,8 @@ def _forget_inherited_helpers() -> None:
     for helper in (server, tracker):
         helper._lock._at_fork_reinit()
     if getattr(server, "_forkserver_pid", None) is not None:
-        os.close(server._forkserver_alive_fd)
+        with contextlib.suppress(OSError):
+            os.close(server._forkserver_alive_fd)
         server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
 

@@ -175,6 +175,8 @@ class Process(process.BaseProcess):
                 outcome.unwrap()  # for the base class: traceback on stderr, exit code
 
     def _holdfast_give(self, outcome: Outcome) -> None:
+        if self._parent_pid is not None and watch.start_time(self._parent_pid) != self._holdfast_parent_start:
+            return  # nobody is left who could ask
         try:
             handover.write(self._holdfast_path, encode(outcome, task=self._holdfast_task))
         except FileNotFoundError:
@@ -194,8 +196,10 @@ def _task_name(worker: Process) -> str:
 
 def describe_exit(code: int | None) -> str:
     """How a process ended, for a sentence: "was killed by signal 9 (SIGKILL)", "ended with exit code 3"."""
-    if code is None or code == popen.UNKNOWN_EXITCODE:
-        return "ended (its exit code is not known)"
+    if code is None:
+        return "ended"
+    if code == popen.UNKNOWN_EXITCODE:
+        return f"ended with exit code {code} (or one that could not be learnt)"
     if code >= 0:
         return f"ended with exit code {code}"
     try:

@@ -1,0 +1,63 @@
+"""A lost update: several threads change one number without a lock, and then with one.
+
+`num = num + 1` is three steps: read the number, add, store the sum. If another thread runs between the first and
+the last step, its own addition is overwritten. Where Python may switch threads differs between versions.
+"""
+
+import sys
+import threading
+
+from holdfast import Lock, Thread
+
+THREADS = 5
+TIMES = 10_000
+
+num = 0
+lock = Lock()
+
+
+def one_more(number):
+    return number + 1
+
+
+def plain():
+    """Safe only by luck: recent CPythons do not switch threads inside `num += 1`. Nothing promises it."""
+    global num
+    for _ in range(TIMES):
+        num += 1
+
+
+def through_a_function():
+    """The same sum, but Python may switch to another thread while the function is called."""
+    global num
+    for _ in range(TIMES):
+        num = one_more(num)
+
+
+def with_lock():
+    """Only one thread at a time is between reading and storing."""
+    global num
+    for _ in range(TIMES):
+        with lock:
+            num = one_more(num)
+
+
+def total_of(work, thread_class):
+    """Run `work` in several threads at once and say what came out."""
+    global num
+    num = 0
+    threads = [thread_class(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lost = THREADS * TIMES - num
+    return f"{num:,}" + (f"  ({lost:,} updates were lost)" if lost else "")
+
+
+if __name__ == "__main__":
+    sys.setswitchinterval(0.000_001)  # switch threads as often as possible, so that the fault shows at once
+    print(f"{THREADS} threads, {TIMES:,} additions each: it should be {THREADS * TIMES:,}")
+    print("no lock, num += 1:         ", total_of(plain, threading.Thread))
+    print("no lock, num = f(num):     ", total_of(through_a_function, threading.Thread))
+    print("with holdfast.Lock, f(num):", total_of(with_lock, Thread))

@@ -1,0 +1,135 @@
+"""Every kill point of the core: a process dies there, and everybody else goes on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from contextlib import ExitStack
+
+import pytest
+
+from holdfast.core import _native, session
+from holdfast.errors import AbandonedWarning
+from tests.chaos import scenes_data as data
+from tests.chaos import scenes_sync as sync
+from tests.core.tools import SOAK, WATCHDOG, Child, Hang, own_arena
+
+ALLOCATING = [data.ArenaScene, data.HoardScene, data.NamesScene]
+UNDER_A_MUTEX = [
+    sync.SemaphoreScene,
+    sync.WaiterScene,
+    sync.NotifierScene,
+    sync.BarrierScene,
+    sync.AbortScene,
+    data.ProducerScene,
+    data.ConsumerScene,
+    data.ArenaScene,
+]
+LOCKS = [sync.LockScene, sync.RLockScene, sync.StrictLock, sync.PlainWaiterScene, sync.WaiterScene]
+SEMAPHORES = [sync.SemaphoreScene, sync.BoundedScene]
+
+SCENES = {
+    "lock_taken": [*LOCKS, sync.RepairedLock],
+    "lock_takeover": [sync.InheritedLock, sync.InheritedRLock],
+    "lock_untracked": [*LOCKS, sync.RepairedLock],
+    "lock_released": [sync.ContendedLock, sync.ContendedRLock],
+    "rlock_depth": [sync.RLockScene],
+    "mutex_taken": UNDER_A_MUTEX,
+    "mutex_released": UNDER_A_MUTEX,
+    "event_set": [sync.EventScene],
+    "semaphore_taken": SEMAPHORES,
+    "semaphore_held": SEMAPHORES,
+    "semaphore_unheld": SEMAPHORES,
+    "semaphore_raised": [*SEMAPHORES, sync.InheritedPermits],
+    "semaphore_refill": [sync.InheritedPermits],
+    "condition_entered": [sync.WaiterScene, sync.PlainWaiterScene],
+    "condition_waiting": [sync.WaiterScene, sync.PlainWaiterScene],
+    "condition_notified": [sync.NotifierScene],
+    "condition_left": [sync.WaiterScene, sync.PlainWaiterScene],
+    "gate_counted": [sync.BarrierScene],
+    "gate_arrived": [sync.BarrierScene],
+    "gate_outcome": [sync.BarrierScene, sync.AbortScene, sync.ResetScene],
+    "gate_opened": [sync.BarrierScene, sync.AbortScene, sync.ResetScene],
+    "gate_broken": [sync.AbortScene],
+    "cell_loaded": [data.CellScene, data.ExchangeScene, data.MaximumScene],
+    "ring_written": [data.ProducerScene, data.BusyProducerScene],
+    "ring_committed": [data.ProducerScene, data.BusyProducerScene],
+    "ring_copied": [data.ConsumerScene],
+    "ring_taken": [data.ConsumerScene],
+    "alloc_popped": ALLOCATING,
+    "alloc_chunk": [data.HoardScene],
+    "alloc_run": [data.ArenaScene, data.HoardScene],
+    "alloc_named": ALLOCATING,
+    "free_unkinded": [data.ArenaScene, data.NamesScene],
+    "free_run": [data.ArenaScene],
+    "ref_dropped": [data.ArenaScene, data.NamesScene],
+    "join_filled": [data.JoinScene],
+    "sweep_half": [data.SweepScene],
+}
+SKIPS = (0, 1, 4)
+
+
+class Survivor(threading.Thread):
+    """A thread whose exception, or hang, is the test's."""
+
+    def __init__(self, target):
+        super().__init__(daemon=True)
+        self._work, self._error = target, None
+
+    def run(self):
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    def result(self):
+        self.join(WATCHDOG)
+        if self.is_alive():
+            raise Hang("the surviving thread hangs")
+        if self._error is not None:
+            raise self._error
+
+
+def armed(scene, step, skip):
+    if scene.joined:
+        assert session.current().member
+    _native.kill_at(step, skip)
+    scene.victim()
+
+
+def play(make, step, skip, record):
+    """One death, from the making of the scene to its judgement."""
+    with warnings.catch_warnings(), own_arena(), ExitStack() as stack:
+        warnings.simplefilter("ignore", AbandonedWarning)
+        scene = make(step)
+        company = [stack.enter_context(Child(work)) for work in scene.company()]
+        victim = stack.enter_context(Child(armed, scene, step, skip))
+        assert victim.wait() == -signal.SIGKILL, f"{step} was never reached"
+        began = time.monotonic()
+        scene.died()
+        other = stack.enter_context(Child(scene.survive))
+        thread = Survivor(scene.survive)
+        thread.start()
+        for survivor in (thread, other, *company):
+            survivor.result()
+        record("seconds after the death", round(time.monotonic() - began, 3))
+        scene.check()
+
+
+def test_each_point_has_a_scene():
+    """A kill point that is added to the core gets a test, and a test whose point is gone goes, too."""
+    assert set(SCENES) == set(_native.kill_points())
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize(
+    ("step", "make"), [pytest.param(step, make, id=f"{step}-{make.__name__}") for step in SCENES for make in SCENES[step]]
+)
+def test_others_go_on_after_a_death_at(step, make, skip, record_property):
+    """Whoever dies there, at its first time or a later one: nobody hangs, and what the structure promises holds."""
+    if make is data.JoinScene and skip:
+        pytest.skip("a process joins once")
+    for again in range(max(1, int(SOAK))):
+        play(make, step, skip + 7 * again if skip else 0, record_property)

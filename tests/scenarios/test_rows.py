@@ -1,0 +1,76 @@
+"""What a row of the table promises and no example prints."""
+
+from __future__ import annotations
+
+import pytest
+
+POOL_WITH_A_DEATH = """
+    import os, signal
+    from pathlib import Path
+    from holdfast import ProcessPoolExecutor, WorkerDied
+
+    def states_of_children():
+        found = {}
+        for file in Path("/proc/self/task").glob("*/children"):
+            for pid in file.read_text().split():
+                found[int(pid)] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return found
+
+    def be_killed():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if __name__ == "__main__":
+        with ProcessPoolExecutor(3) as pool:
+            unlucky = pool.submit(be_killed)
+            assert list(pool.map(abs, range(-100, 0))) == list(range(100, 0, -1))
+            assert isinstance(unlucky.exception(), WorkerDied)
+        print(*sorted(set(states_of_children().values()) & set("ZX")), "zombies")
+"""
+
+FORKED_WHILE_HELD = """
+    import os
+    from holdfast import Event, Lock, RLock, Semaphore, Thread, Value
+
+    def hold(lock, holding, may_end):
+        with lock:
+            holding.set()
+            may_end.wait()
+
+    if __name__ == "__main__":
+        lock, total, holding, may_end = Lock(), Value("q", 0), Event(), Event()
+        holder = Thread(target=hold, args=(lock, holding, may_end))
+        holder.start()
+        holding.wait()
+        pid = os.fork()
+        if pid == 0:
+            got = lock.acquire(timeout=0.05)  # the parent's thread has it
+            may_end.set()
+            with lock, RLock(), Semaphore(1):
+                total += 1 + got
+            os._exit(0)
+        os.waitpid(pid, 0)
+        holder.join()
+        print(total.value)
+"""
+
+
+@pytest.fixture
+def pool_script(start_method):
+    context = f'ProcessPoolExecutor(3, multiprocessing.get_context("{start_method}"))'
+    script = POOL_WITH_A_DEATH.replace("ProcessPoolExecutor(3)", context)
+    return script.replace("import os, signal", "import multiprocessing, os, signal")
+
+
+def test_pool_leaves_no_zombie(pool_script, run_python):
+    """Row 15: after the end of a pool, one of whose workers was killed, no child waits to be collected."""
+    done = run_python(pool_script)
+    assert done.stderr == ""
+    assert done.stdout == " zombies\n"
+
+
+def test_objects_work_in_a_child_forked_while_a_thread_holds_one(run_python):
+    """Row 11: after a fork, a lock that a thread of the parent holds is held, and gets free when it lets go."""
+    done = run_python(FORKED_WHILE_HELD)
+    lines = [line for line in done.stderr.splitlines() if "os.fork()" not in line and "pid = " not in line]
+    assert lines == []  # 3.12 and later warn of a fork in a program with threads
+    assert done.stdout == "1\n"
