@@ -3,15 +3,17 @@
 #include "../core/condition.h"
 
 static void init(void *body, const void *how) {
-    (void)how;
-    hf_condition_init(body);
+    hf_condition_init(body, *(const uint64_t *)how);
 }
 
 static PyObject *waiters_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *session, *where;
+    unsigned long long lock = 0;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "OO", &session, &where)) return NULL;
-    struct hf_new how = {.kind = HF_KIND_CONDITION, .nbytes = sizeof(struct hf_condition), .init = init};
+    if (!PyArg_ParseTuple(args, "OO|K", &session, &where, &lock)) return NULL;
+    uint64_t link = lock == 0 ? 0 : lock + HF_BODY_AT;
+    struct hf_new how = {
+        .kind = HF_KIND_CONDITION, .nbytes = sizeof(struct hf_condition), .init = init, .how = &link};
     return hf_handle_new(type, session, where, &how);
 }
 

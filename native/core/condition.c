@@ -1,9 +1,9 @@
 #include "condition.h"
 
-_Static_assert(offsetof(struct hf_condition, list) == 32, "layout of hf_condition");
+_Static_assert(offsetof(struct hf_condition, list) == 40, "layout of hf_condition");
 
-void hf_condition_init(struct hf_condition *c) {
-    *c = (struct hf_condition){0};
+void hf_condition_init(struct hf_condition *c, uint64_t lock) {
+    *c = (struct hf_condition){.lock = lock};
     atomic_init(&c->guard.own.cpu, HF_NO_CPU);
 }
 
@@ -51,6 +51,12 @@ static uint32_t notify(struct hf_condition *c, const struct hf_who *who, uint32_
     return told;
 }
 
+static bool lock_abandoned(struct hf_condition *c, const struct hf_who *who) {
+    struct hf_lock *lock = hf_follow(who->session, c->lock);
+    uint32_t holder = lock == NULL ? 0 : hf_own_holder(&lock->own);
+    return holder == HF_NOBODY_YET || (holder != 0 && hf_gone(who, holder));
+}
+
 /* Notifies that dead waiters will not act on go to the living. */
 static void pass_on(struct hf_condition *c, const struct hf_who *who) {
     hf_mutex_lock(&c->guard, who);
@@ -62,6 +68,7 @@ static void pass_on(struct hf_condition *c, const struct hf_who *who) {
         if (state == HF_C_NOTIFIED && !HF_BROKEN_HERE(condition_pass_on)) notify(c, who, 1);
         hf_store(&e->word, HF_C_FREE, HF_RELAXED);
     }
+    if (lock_abandoned(c, who)) notify(c, who, 1);
     hf_mutex_unlock(&c->guard);
 }
 

@@ -15,7 +15,7 @@ static bool died_acting;    /* the dead one had been told and was off the list: 
 
 static void reset(void) {
     hf_lock_init(&lock, false);
-    hf_condition_init(&cond);
+    hf_condition_init(&cond, 0);
     items = 0;
     over = taken = died_acting = false;
     for (int i = 0; i < HX_FIBERS; i++) {

@@ -99,7 +99,7 @@ static void post(struct st_thread *t) {
 
 int main(void) {
     hf_lock_init(&lock, false);
-    hf_condition_init(&cond);
+    hf_condition_init(&cond, 0);
     st_run("stress_condition letter", 2, 1, post);
     st_run("stress_condition", 4, 1.2, work);
     st_check(items == 0 && made == eaten);

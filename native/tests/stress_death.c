@@ -229,7 +229,7 @@ int main(void) {
     check(shared != MAP_FAILED);
     hf_lock_init(&shared->lock, false);
     hf_lock_init(&shared->mutex, false);
-    hf_condition_init(&shared->condition);
+    hf_condition_init(&shared->condition, 0);
     hf_semaphore_init(&shared->semaphore, 2, true);
     hf_ring_init(&shared->queue.ring, CAPACITY);
     const char *scale = getenv("HF_STRESS_SCALE");

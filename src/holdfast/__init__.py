@@ -6,11 +6,12 @@ The public names and nothing else; each is imported when it is first used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as typing has it, without the milliseconds that importing typing takes
 if TYPE_CHECKING:
     from concurrent.futures import Future, as_completed, wait
     from threading import BrokenBarrierError
+    from typing import Any
 
     from holdfast.errors import (
         AbandonedError,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         HoldfastError,
         NameTooLongError,
         NotPicklable,
+        RemoteError,
         SessionError,
         WorkerDied,
     )
@@ -58,6 +60,7 @@ _HOME = {
     "NotPicklable": "holdfast.errors",
     "Process": "holdfast.workers.process",
     "ProcessPoolExecutor": "holdfast.pool.executor",
+    "RemoteError": "holdfast.errors",
     "RLock": "holdfast.sync.lock",
     "Semaphore": "holdfast.sync.semaphore",
     "SessionError": "holdfast.errors",
@@ -89,6 +92,7 @@ __all__ = [
     "Lock",
     "NameTooLongError",
     "NotPicklable",
+    "RemoteError",
     "Process",
     "ProcessPoolExecutor",
     "RLock",

@@ -12,6 +12,8 @@ __all__ = [
     "HoldfastError",
     "NameTooLongError",
     "NotPicklable",
+    "RemoteError",
+    "RemoteTraceback",
     "SessionError",
     "WorkerDied",
 ]
@@ -64,3 +66,33 @@ class WorkerDied(HoldfastError, RuntimeError):
 
 def _rebuild_worker_died(message: str, pid: int | None, exitcode: int | None, task: str) -> WorkerDied:
     return WorkerDied(message, pid=pid, exitcode=exitcode, task=task)
+
+
+class RemoteTraceback(Exception):
+    """The text of a traceback from another process; stands as the ``__cause__`` of the error it belongs to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class RemoteError(HoldfastError, RuntimeError):
+    """Stands for an error of another process that could not be brought here as itself.
+
+    ``type_name`` is the full name of its class, ``text`` its message, ``traceback`` its formatted traceback,
+    ``reason`` why it could not travel.
+    """
+
+    def __init__(self, type_name: str, text: str, traceback: str, reason: str) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name = type_name
+        self.text = text
+        self.traceback = traceback
+        self.reason = reason
+        self.add_note(f"(a stand-in: the original error could not be brought over from its process: {reason})")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.type_name, self.text, self.traceback, self.reason)

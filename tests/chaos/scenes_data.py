@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.core import _native, session
 from tests.chaos.scenes_sync import Scene, cell, die_holding, numbers
-from tests.core.tools import until
+from tests.core.tools import Child, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,8 +191,11 @@ class ArenaScene(Scene):
                 block.fill(bytes([n + i]) * len(block))
             for n, block in enumerate(blocks):
                 assert bytes(block) == bytes([n + i]) * len(block), "two blocks overlap"
-            for n in range(8):
-                assert _native.Cell(self.arena, (b"kept %d" % n, 2)).get() == n
+
+    def find_kept(self) -> None:
+        for i, kept in enumerate(self.kept):
+            assert kept.get() == i
+            assert _native.Cell(self.arena, (b"kept %d" % i, 2)).uid == kept.uid
 
     def died(self) -> None:
         if self.step in UNDER_GUARD:
@@ -204,13 +207,12 @@ class ArenaScene(Scene):
         return self.arena.stats()["blocks"] == self.before["blocks"]
 
     def check(self) -> None:
-        until(self.swept, f"{self.before['blocks']} blocks; {self.arena.stats()['blocks']}")
+        Child(self.find_kept).result()
+        until(self.swept, f"{self.before['blocks']} blocks and no more")
         for i in range(3):
             with pytest.raises(FileNotFoundError):
                 _native.Cell(self.arena, (b"victim %d" % i, 2))
-        for i, kept in enumerate(self.kept):
-            assert kept.get() == i
-            assert _native.Cell(self.arena, (b"kept %d" % i, 2)).uid == kept.uid
+        Child(self.find_kept).result()
         assert len(self.arena.members()) == 1
 
 

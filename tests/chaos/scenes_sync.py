@@ -355,7 +355,7 @@ class BarrierScene(Scene):
     def __init__(self, step: str) -> None:
         super().__init__(step)
         self.barrier = Barrier(2)
-        self.plain = numbers(2 + 2 * 20)  # stop, times broken, who came in each round
+        self.plain = numbers(2 + 2 * 20)  # stop, the company has left, who came in each round
 
     def meet(self) -> None:
         with contextlib.suppress(threading.BrokenBarrierError):
@@ -365,12 +365,16 @@ class BarrierScene(Scene):
     victim = meet
 
     def company(self) -> list[Callable[[], object]]:
-        return [self.meet]
+        return [self.meet_and_tell]
+
+    def meet_and_tell(self) -> None:
+        self.meet()
+        self.plain[1] = 1
 
     def died(self) -> None:
         if self.step == "mutex_taken":  # perhaps it never was a party
             self.barrier.abort()
-        until(lambda: self.barrier.broken, "the barrier broken by the death")
+        until(lambda: self.plain[1], f"the barrier broken by the death: {self.barrier}")
         self.barrier.reset()
 
     def survive(self) -> None:
@@ -399,13 +403,15 @@ class AbortScene(BarrierScene):
             try:
                 self.barrier.wait()
             except threading.BrokenBarrierError:
-                self.plain[1] += 1
                 os.sched_yield()
+        self.plain[1] = 1
 
     def died(self) -> None:
         self.plain[0] = 1  # the party leaves at the next break: one that the death has caused, or ours
         if self.step.startswith("mutex"):
             self.barrier.abort()
+        until(lambda: self.plain[1], f"the party that was waiting goes on: {self.barrier}")
+        self.barrier.reset()
 
 
 class ResetScene(AbortScene):

@@ -22,7 +22,7 @@ from holdfast.core import _native, session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WATCHDOG = 20.0  # seconds until a call that should return counts as hanging
+WATCHDOG = float(os.environ.get("HOLDFAST_WATCHDOG", "20"))  # seconds until a call that should return counts as hanging
 SOAK = float(os.environ.get("HOLDFAST_SOAK", "1"))  # multiplies how long and how often the chaos tests run
 MIB = 1 << 20
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(os.uname().machine)

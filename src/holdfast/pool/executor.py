@@ -119,9 +119,7 @@ class ProcessPoolExecutor(Executor):
             cancel_futures: Cancel what has not been given to a worker.
         """
         self._engine.close("shutdown", cancel_futures)
-        if self._engine.thread is None:
-            self._engine.bench.results.close()
-        elif wait:
+        if wait:
             self._engine.join()
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> bool | None:

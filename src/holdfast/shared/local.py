@@ -26,17 +26,32 @@ if TYPE_CHECKING:
 __all__ = ["Local"]
 
 
-class _End:
+class _Ours:
+    """Something of this process, to be finished while the interpreter is whole. Daemon threads outlive that."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
+    def may_finish(
+        self, getpid: Callable[[], int] = os.getpid, is_finalizing: Callable[[], bool] = sys.is_finalizing
+    ) -> bool:
+        """Tell whether it is still time; the defaults stand for globals that may have gone."""
+        return self.pid == getpid() and not is_finalizing()
+
+
+class _End(_Ours):
     """What one thread has in one Local; finished once, in whichever way it ends."""
 
-    __slots__ = ("__weakref__", "close", "inherited", "owner", "pid", "values")
+    __slots__ = ("__weakref__", "close", "inherited", "owner", "values")
 
     def __init__(self, owner: _Ends, values: dict[str, Any], close: Callable[[Any], object]) -> None:
+        super().__init__()
         self.owner = weakref.ref(owner)
         self.values = values
         self.inherited: dict[str, Any] = {}
         self.close: Callable[[Any], object] | None = close
-        self.pid = os.getpid()
 
     def forked(self) -> None:
         """In a forked child, for its one thread: from here on what is new is the child's to end."""
@@ -45,7 +60,7 @@ class _End:
 
     def finish(self) -> None:
         close, self.close = self.close, None
-        if close is None or self.pid != os.getpid():
+        if close is None or not self.may_finish():
             return
         own = {key: value for key, value in self.values.items() if self.inherited.get(key, self) is not value}
         try:
@@ -64,14 +79,14 @@ class _Ends(set[_End]):
     __slots__ = ()
 
 
-class _Thread:
+class _Thread(_Ours):
     """Goes when its thread does, and then finishes what the thread had."""
 
-    __slots__ = ("ends", "pid")
+    __slots__ = ("ends",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.ends: weakref.WeakSet[_End] = weakref.WeakSet()
-        self.pid = os.getpid()
 
     def forked(self) -> None:
         self.pid = os.getpid()
@@ -79,7 +94,7 @@ class _Thread:
             end.forked()
 
     def finish(self) -> None:
-        if self.pid != os.getpid():
+        if not self.may_finish():
             return
         for end in list(self.ends):
             owner = end.owner()

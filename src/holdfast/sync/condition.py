@@ -86,10 +86,10 @@ class Condition:
 
     def __init__(self, lock: Any = None, *, name: str | None = None, create: bool | None = None) -> None:
         session, where = handles.where(name, create)
-        waiters = _native.Waiters.__new__(_Waiters, session, where)
         if lock is None:
             lock = RLock(name=None if name is None else f"{name}\0condition")
-        self._set(lock, waiters)
+        ours = isinstance(lock, _native.Lock) and lock.session is session
+        self._set(lock, _native.Waiters.__new__(_Waiters, session, where, lock.offset if ours else 0))
 
     def _set(self, lock: Any, waiters: _Waiters) -> None:
         self._lock = lock

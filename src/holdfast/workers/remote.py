@@ -1,7 +1,7 @@
 """An error on its way between processes: packed so that it is never lost, unpacked as the same type if at all
 possible.
 
-Here live the packed form of one exception and its stand-in. The module knows nothing of tasks or how bytes travel.
+Here lives the packed form of one exception. The module knows nothing of tasks or how bytes travel.
 
 Pickle rebuilds an exception by calling its class with ``args``, which is wrong for every class whose ``__init__``
 takes something else than it hands on: with two parameters the unpickling raises, with one the message is formatted
@@ -22,43 +22,13 @@ import traceback
 import types
 from typing import TYPE_CHECKING, Any
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import RemoteError, RemoteTraceback
 from holdfast.workers import pickling
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["RemoteError", "RemoteTraceback", "pack", "unpack"]
-
-
-class RemoteTraceback(Exception):
-    """The text of a traceback from another process; stands as the ``__cause__`` of the error it belongs to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
-
-
-class RemoteError(HoldfastError, RuntimeError):
-    """Stands for an error of another process that could not be brought here as itself.
-
-    ``type_name`` is the full name of its class, ``text`` its message, ``traceback`` its formatted traceback,
-    ``reason`` why it could not travel.
-    """
-
-    def __init__(self, type_name: str, text: str, traceback: str, reason: str) -> None:
-        super().__init__(f"{type_name}: {text}")
-        self.type_name = type_name
-        self.text = text
-        self.traceback = traceback
-        self.reason = reason
-        self.add_note(f"(a stand-in: the original error could not be brought over from its process: {reason})")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.type_name, self.text, self.traceback, self.reason)
 
 
 def pack(error: BaseException, tb: TracebackType | None) -> bytes:
