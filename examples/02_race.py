@@ -6,6 +6,7 @@ the last step, its own addition is overwritten. Where Python may switch threads 
 
 import sys
 import threading
+import time
 
 from holdfast import Lock, Thread
 
@@ -17,6 +18,8 @@ lock = Lock()
 
 
 def one_more(number):
+    if number % 100 == 0:
+        time.sleep(0.000_01)  # now and then it has to wait a little, as for a file or the network
     return number + 1
 
 
@@ -28,7 +31,7 @@ def plain():
 
 
 def through_a_function():
-    """The same sum, but Python may switch to another thread while the function is called."""
+    """The same sum, but other threads may run between reading `num` and storing the sum."""
     global num
     for _ in range(TIMES):
         num = one_more(num)
@@ -42,11 +45,17 @@ def with_lock():
             num = one_more(num)
 
 
+def begin(work, together):
+    together.wait()  # a thread that begins alone would be through before the next one starts
+    work()
+
+
 def total_of(work, thread_class):
     """Run `work` in several threads at once and say what came out."""
     global num
     num = 0
-    threads = [thread_class(target=work) for _ in range(THREADS)]
+    together = threading.Barrier(THREADS)
+    threads = [thread_class(target=begin, args=(work, together)) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -297,11 +297,22 @@ static struct hf_block *make(struct hf_session *s, const struct hf_who *who, con
     return b;
 }
 
-static void keep(struct hf_session *s, struct hf_handle *h, struct hf_block *b) {
+/* Under `local`: another handle of this process to the same block. */
+static struct hf_handle *find_handle(struct hf_session *s, uint64_t offset, uint64_t uid) {
+    for (struct hf_handle *h = s->handles.next; h != &s->handles; h = h->next)
+        if (h->offset == offset && h->uid == uid) return h;
+    return NULL;
+}
+
+/* Under the guard, so that nobody of this process drops the block's reference meanwhile. */
+static void keep(struct hf_session *s, struct hf_handle *h, struct hf_block *b, bool made) {
     h->body = (char *)b + HF_BODY_AT;
     h->offset = offset_of(s, b);
     h->uid = b->uid;
     pthread_mutex_lock(&s->local);
+    struct hf_handle *other = made ? NULL : find_handle(s, h->offset, h->uid);
+    h->twin = other != NULL;
+    if (other != NULL) other->twin = true;
     h->next = s->handles.next;
     h->previous = &s->handles;
     h->next->previous = h;
@@ -309,7 +320,17 @@ static void keep(struct hf_session *s, struct hf_handle *h, struct hf_block *b) 
     pthread_mutex_unlock(&s->local);
 }
 
-static void bury_due(struct hf_session *s, const struct hf_who *who, bool all);
+/* True if this process has no other handle to the block. */
+static bool unlist(struct hf_session *s, struct hf_handle *h) {
+    pthread_mutex_lock(&s->local);
+    h->previous->next = h->next;
+    h->next->previous = h->previous;
+    bool last = !h->twin || find_handle(s, h->offset, h->uid) == NULL;
+    pthread_mutex_unlock(&s->local);
+    return last;
+}
+
+static void bury_due(struct hf_session *s, const struct hf_who *who);
 
 static int open_or_make(struct hf_session *s, const struct hf_who *who, const struct hf_new *how,
                         struct hf_block **out) {
@@ -328,19 +349,20 @@ static int open_or_make(struct hf_session *s, const struct hf_who *who, const st
 
 int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new *how, struct hf_handle *h) {
     struct hf_block *b = NULL;
-    if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, who, false);
+    if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, who);
     hf_enter(s, who);
     uint64_t used = s->header->used_chunks;
     int r = open_or_make(s, who, how, &b);
     bool grown = s->header->used_chunks != used;
+    if (r == HF_OK || r == HF_BUSY) keep(s, h, b, r == HF_OK);
     hf_exit(s);
     if (HF_UNLIKELY(grown)) hf_sweep_if_due(s, who); /* is it the dead who hold the memory? */
     if (r == HF_NOMEM && hf_sweep(s, who) > 0) {
         hf_enter(s, who);
         r = open_or_make(s, who, how, &b);
+        if (r == HF_OK || r == HF_BUSY) keep(s, h, b, r == HF_OK);
         hf_exit(s);
     }
-    if (r == HF_OK || r == HF_BUSY) keep(s, h, b);
     return r;
 }
 
@@ -364,11 +386,10 @@ int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind,
     if (good) {
         set_ref(b, who->member);
         hf_add(&b->received, 1, HF_RELAXED);
+        keep(s, h, b, false);
     }
     hf_exit(s);
-    if (!good) return HF_CLOSED;
-    keep(s, h, b);
-    return HF_OK;
+    return good ? HF_OK : HF_CLOSED;
 }
 
 bool hf_hold(struct hf_session *s, const struct hf_who *who, struct hf_handle *h) {
@@ -414,35 +435,39 @@ void *hf_follow(struct hf_session *s, uint64_t link) {
 
 #define FORK_GRACE (1000 * HF_MS)
 
-static uint64_t drop_now(struct hf_session *s, const struct hf_who *who, uint64_t offset, uint64_t uid) {
-    hf_enter(s, who);
+/* Under the guard: clear this process's reference; idle bytes if that freed a run, else 0. */
+static uint64_t drop_ref(struct hf_session *s, const struct hf_who *who, uint64_t offset, uint64_t uid) {
     struct hf_block *b = valid(s, offset, uid);
-    bool run = b != NULL && b->type == HF_CHUNK_RUN;
-    if (b != NULL && hf_load(&b->kind, HF_RELAXED) != HF_KIND_NONE) {
-        uint32_t slot = who->member & (HF_SLOTS - 1);
-        hf_and(&b->refs[slot / 64], ~(1ull << (slot % 64)), HF_RELAXED);
-        free_if_unwanted(s, b);
-    }
-    uint64_t idle = run ? hf_chunks_idle(s) : 0;
-    hf_exit(s);
-    return idle;
+    if (b == NULL || hf_load(&b->kind, HF_RELAXED) == HF_KIND_NONE) return 0;
+    bool run = b->type == HF_CHUNK_RUN;
+    uint32_t slot = who->member & (HF_SLOTS - 1);
+    hf_and(&b->refs[slot / 64], ~(1ull << (slot % 64)), HF_RELAXED);
+    free_if_unwanted(s, b);
+    return run ? hf_chunks_idle(s) : 0;
 }
 
-static void bury_due(struct hf_session *s, const struct hf_who *who, bool all) {
-    if (!all && hf_now() - s->forked < FORK_GRACE) return;
+static void bury_due(struct hf_session *s, const struct hf_who *who) {
+    if (hf_now() - s->forked < FORK_GRACE) return;
     pthread_mutex_lock(&s->local);
     struct hf_grave *g = s->graves;
     s->graves = NULL;
     pthread_mutex_unlock(&s->local);
     while (g != NULL) {
         struct hf_grave *next = g->next;
-        drop_now(s, who, g->offset, g->uid);
+        hf_enter(s, who);
+        pthread_mutex_lock(&s->local);
+        bool back = find_handle(s, g->offset, g->uid) != NULL; /* a pickle of it arrived meanwhile */
+        pthread_mutex_unlock(&s->local);
+        if (!back) drop_ref(s, who, g->offset, g->uid);
+        hf_exit(s);
         free(g);
         g = next;
     }
 }
 
+/* Just after a fork the child has not yet taken its references: drop ours a little later. */
 static bool bury(struct hf_session *s, const struct hf_handle *h) {
+    if (HF_LIKELY(s->forked == 0) || hf_now() - s->forked >= FORK_GRACE) return false;
     struct hf_grave *g = malloc(sizeof *g);
     if (g == NULL) return false;
     g->offset = h->offset;
@@ -455,20 +480,18 @@ static bool bury(struct hf_session *s, const struct hf_handle *h) {
 }
 
 void hf_drop(struct hf_session *s, struct hf_handle *h) {
-    pthread_mutex_lock(&s->local);
-    h->previous->next = h->next;
-    h->next->previous = h->previous;
-    pthread_mutex_unlock(&s->local);
-    if (h->uid == 0) {
-        free(h->body);
+    uint32_t me = hf_load(&s->me, HF_RELAXED);
+    if (h->uid == 0 || me == 0) { /* nothing of ours is noted there */
+        unlist(s, h);
+        if (h->uid == 0) free(h->body);
         return;
     }
-    uint32_t me = hf_load(&s->me, HF_RELAXED);
-    if (me == 0) return; /* not a member (any more): nothing of ours is noted there */
     struct hf_who who = {s, me, hf_thread()};
-    if (HF_UNLIKELY(s->forked != 0) && hf_now() - s->forked < FORK_GRACE && bury(s, h)) return;
-    if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, &who, false);
-    uint64_t idle = drop_now(s, &who, h->offset, h->uid);
+    if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, &who);
+    uint64_t idle = 0;
+    hf_enter(s, &who);
+    if (unlist(s, h) && !bury(s, h)) idle = drop_ref(s, &who, h->offset, h->uid);
+    hf_exit(s);
     if (idle > s->header->idle_limit) hf_trim(s, &who, s->header->idle_limit);
 }
 

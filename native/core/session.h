@@ -12,6 +12,7 @@ struct hf_handle {
     void *body;
     uint64_t offset;
     uint64_t uid;
+    bool twin; /* there is, or was, another handle of this process to the same block */
 };
 
 /* A reference to be dropped later: shortly after a fork the child may still be about to take it over. */

@@ -237,7 +237,6 @@ void hf_step(const char *file, int line, const volatile void *address) {
     if (!hx.trace) return;
     const char *slash = strrchr(file, '/');
     char where[64] = "";
-    extern void hx_locate(const volatile void *, char *, size_t);
     hx_locate(address, where, sizeof where);
     hx_trace("%s:%d %s", slash != NULL ? slash + 1 : file, line, where);
 }

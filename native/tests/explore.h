@@ -92,6 +92,8 @@ extern struct hx_run hx;
 void hx_block(enum hx_state state); /* the current fiber stops here until its state is HX_RUNNABLE again */
 void hx_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void hx_arena_reset(void);
+/* The name of an address for the trace, with the number that lies there; empty if it has none. */
+void hx_locate(const volatile void *address, char *text, size_t size);
 
 /* How decisions are made: default (0) from `depth` on, or at random. */
 struct hx_plan {

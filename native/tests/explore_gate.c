@@ -12,6 +12,7 @@ static unsigned index_seen[ROUNDS]; /* bit set of the indexes given out */
 static unsigned rounds;             /* each fiber goes through */
 static bool arrived[HX_FIBERS];
 static int index_of[HX_FIBERS];     /* what arrive said last */
+static uint32_t waits[HX_FIBERS];   /* the round it is counted in, plus 1, until it is told how that ended */
 static bool seen_dying;             /* the dead one stood inside while others waited, or took part in this round
                                      * or the one before */
 
@@ -19,7 +20,7 @@ static void reset_to(unsigned parties, unsigned n) {
     hf_gate_init(&gate, parties);
     rounds = n;
     seen_dying = false;
-    for (int i = 0; i < HX_FIBERS; i++) arrived[i] = false;
+    for (int i = 0; i < HX_FIBERS; i++) arrived[i] = waits[i] = 0;
     for (unsigned r = 0; r < ROUNDS; r++) {
         index_seen[r] = 0;
         for (int i = 0; i < HX_FIBERS; i++) outcome[r][i] = NONE;
@@ -41,8 +42,10 @@ static void died(int me) {
     struct hf_entry *e = hf_roster_find(NULL, &gate.party, member);
     uint32_t round = hf_load(&gate.round, HF_RELAXED);
     uint32_t last = e != NULL ? hf_load(&e->word, HF_RELAXED) : 0;
-    bool inside = hf_own_holder(&gate.guard.own) == member && hf_load(&gate.arrived, HF_RELAXED) != 0;
-    if (inside || (last != 0 && last >= round)) seen_dying = true;
+    bool others = false;
+    for (int i = 0; i < HX_FIBERS; i++) others |= i != me && waits[i] == round + 1;
+    bool inside = hf_own_holder(&gate.guard.own) == member;
+    if ((inside && others) || (last != 0 && last >= round)) seen_dying = true;
 }
 
 /* Through the gate once: HF_OK, HF_BROKEN, or HF_TIMEOUT after a death that nobody at the gate can know of: its
@@ -65,8 +68,10 @@ static int pass(int me, uint64_t deadline, uint32_t *round) {
         hx_step(); /* its action */
         return hf_gate_open(&gate, who, *round) ? HF_OK : HF_BROKEN;
     }
+    waits[me] = *round + 1;
     do r = hf_gate_wait(&gate, who, *round, &p);
     while (r == HF_INTR);
+    waits[me] = 0;
     return r;
 }
 

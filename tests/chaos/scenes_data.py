@@ -237,6 +237,7 @@ class NamesScene(ArenaScene):
 
 class JoinScene(ArenaScene):
     joined = False
+    repeats = False
 
     def victim(self) -> None:
         assert self.arena.member

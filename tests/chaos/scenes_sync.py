@@ -51,6 +51,7 @@ def die_holding(take: Callable[[], object]) -> None:
 
 class Scene:
     joined = True  # the victim joins the session before it is armed
+    repeats = True  # the victim comes to the step more than once
 
     def __init__(self, step: str) -> None:
         self.step = step

@@ -28,9 +28,7 @@ def program(tmp_path):
         script = tmp_path / "program.py"
         script.write_text(textwrap.dedent(HEAD.format(path=path)) + textwrap.dedent(code))
         command = [sys.executable, str(script), *map(str, args)]
-        process = subprocess.Popen(
-            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
-        )
+        process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0)
         started.append(process)
         return process
 
@@ -61,6 +59,8 @@ def test_workers_end_when_the_parent_is_killed(program):
     process.kill()
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert alive == []
+    # The memory of a tree that was killed is reclaimed by the next start of any program with holdfast.
+    subprocess.run([sys.executable, "-c", "import holdfast; holdfast.Lock()"], check=True)
 
 
 def test_exit_without_shutdown_does_the_work_first(program):

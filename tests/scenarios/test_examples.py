@@ -142,19 +142,14 @@ def test_example_prints_the_same_with_other_start_methods(name, start_method, ru
 
 
 def test_race_loses_updates_without_a_lock_and_none_with_it(run_example):
-    """Row 2: the unsafe sum comes out wrong in one of a few runs, the one under the lock is right in each."""
-    unsafe = []
-    for _ in range(5):
-        done = run_example("02_race.py")
-        assert done.stderr == ""
-        assert number(done.stdout, r"(?m)^with holdfast\.Lock, f\(num\): +([\d,]+)$") == 50_000
-        assert number(done.stdout, r"no lock, num \+= 1: +([\d,]+)") <= 50_000
-        unsafe.append(number(done.stdout, r"no lock, num = f\(num\): +([\d,]+)"))
-        if unsafe[-1] < 50_000:
-            lost = number(done.stdout, r"no lock, num = f\(num\): .*\(([\d,]+) updates were lost\)")
-            assert lost + unsafe[-1] == 50_000
-            return
-    pytest.fail(f"no run lost an update: {unsafe}")
+    """Row 2: the sum without a lock comes out wrong, and says by how much; the one under the lock is right."""
+    done = run_example("02_race.py")
+    assert done.stderr == ""
+    assert number(done.stdout, r"no lock, num \+= 1: +([\d,]+)") <= 50_000  # right or wrong, as the interpreter is
+    unsafe = number(done.stdout, r"no lock, num = f\(num\): +([\d,]+)")
+    assert unsafe < 50_000
+    assert number(done.stdout, r"no lock, num = f\(num\): .*\(([\d,]+) updates were lost\)") == 50_000 - unsafe
+    assert number(done.stdout, r"(?m)^with holdfast\.Lock, f\(num\): +([\d,]+)$") == 50_000
 
 
 def test_threads_have_names_results_and_exceptions(run_example):

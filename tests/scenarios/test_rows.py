@@ -67,7 +67,7 @@ def test_pool_leaves_no_zombie(start_method, run_python):
 
 def test_objects_work_in_a_child_forked_while_a_thread_holds_one(run_python):
     """Row 11: after a fork, a lock that a thread of the parent holds is held, and gets free when it lets go."""
-    done = run_python(FORKED_WHILE_HELD)
-    lines = [line for line in done.stderr.splitlines() if "os.fork()" not in line and "pid = " not in line]
-    assert lines == []  # 3.12 and later warn of a fork in a program with threads
+    # 3.12 and later warn of a fork in a program with threads, which is what this is about.
+    done = run_python(FORKED_WHILE_HELD, env={"PYTHONWARNINGS": "ignore::DeprecationWarning"})
+    assert done.stderr == ""
     assert done.stdout == "1\n"

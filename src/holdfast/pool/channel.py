@@ -193,9 +193,12 @@ class Desk:
         self.results.put(tag(number, kind | OUTSIDE, duration), _PLACE.pack(*_place(block)))
 
     def recover(self) -> None:
-        """Parent, after the worker's death and after its last result: let go a block that it had not handed over."""
+        """Parent, after the worker's death and after its last result: let go a block that it had not handed over.
+
+        The block is freed with what else the dead process held, when the session next looks for the dead.
+        """
         try:
-            # Attaching counts as the arrival, whether the sending had been counted or not; dropping then frees it.
+            # Attaching counts as the arrival, whether the sending had been counted or not.
             _native.Block(self.session, (int(self.offset.get()), int(self.uid.get())))
         except LookupError:
             pass  # it arrived, or there was none

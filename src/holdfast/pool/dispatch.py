@@ -33,8 +33,8 @@ _WINDOW: Final = tuple(max(LEAST, min(MOST, AHEAD >> bucket)) for bucket in rang
 class Dispatch:
     """The tasks that have not ended, and the workers that are not gone."""
 
-    def __init__(self) -> None:
-        self.workers: dict[int, Worker] = {}
+    def __init__(self, workers: dict[int, Worker]) -> None:
+        self.workers = workers  # who is there: the staff's table, kept up to date by the staff
         self.waiting: deque[Task] = deque()
         self.waiting_bytes = 0
         self.owner: dict[int, Worker] = {}  # of each task that is with a worker
@@ -45,10 +45,6 @@ class Dispatch:
     def idle(self) -> Worker | None:
         """A worker that may be given tasks and has none."""
         return next((worker for worker in self.workers.values() if not worker.sent and worker.active), None)
-
-    def active(self) -> int:
-        """How many workers may be given tasks."""
-        return sum(worker.active for worker in self.workers.values())
 
     def unfinished(self) -> bool:
         """Whether any task has not ended."""
@@ -134,12 +130,6 @@ class Dispatch:
         worker.window = min(_WINDOW[bucket], worker.window * 2)
         return task
 
-    def ready(self, number: int) -> None:
-        """A worker's initializer is through."""
-        worker = self.workers.get(number)
-        if worker is not None:
-            worker.move(WorkerEvent.READY)
-
     def balance(self) -> None:
         """Take tasks back from a worker that has some to spare, while another has none."""
         while not self.waiting:
@@ -185,7 +175,6 @@ class Dispatch:
     def bury(self, worker: Worker) -> None:
         """A worker's process has ended, and its last result was read: its task fails, the untouched come back."""
         worker.move(WorkerEvent.EXIT)
-        self.workers.pop(worker.number, None)
         running = int(worker.desk.running.get())
         for task in reversed(worker.sent.values()):
             self.owner.pop(task.number, None)

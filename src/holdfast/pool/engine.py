@@ -21,27 +21,22 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from holdfast.errors import NotPicklable, WorkerDied
 from holdfast.pool import channel, codec
 from holdfast.pool.crew import Plan, Task, Worker
 from holdfast.pool.dispatch import Dispatch
-from holdfast.pool.lifecycle import TaskEvent, WorkerState
+from holdfast.pool.lifecycle import TaskEvent, WorkerEvent, WorkerState
+from holdfast.pool.staff import Staff
 from holdfast.workers import pickling
 from holdfast.workers.outcome import Error, Outcome, Value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Engine"]
 
 TICK: Final = 0.04  # seconds without a result after which the collector looks for the dead
 LOOK: Final = 0.02  # seconds between two looks under load
 BATCH: Final = 256  # results read before any is settled
-FALSE_STARTS: Final = 3  # workers in a row that ended before they were ready, by themselves: the pool gives up
-KILLED_STARTS: Final = 20  # the same for those that were killed: somebody else's doing, unless it goes on
 WAITING_BYTES: Final = 64 << 20  # pickles that wait in the parent; above, calls wait as objects and are pickled later
 
 
@@ -49,23 +44,16 @@ class Engine:
     """See the module. All public methods may be called by any thread of the process that made it."""
 
     def __init__(self, plan: Plan, most: int) -> None:
-        self.plan = plan
-        self.most = most
         self.pid = os.getpid()
         self.lock = threading.Lock()
-        self.bench = channel.Bench()
-        self.dispatch = Dispatch()
-        self.processes: dict[int, Any] = {}
+        self.staff = Staff(plan, most)
+        self.dispatch = Dispatch(self.staff.workers)
         self.thread: threading.Thread | None = None
         self.closing = ""  # why no new task is taken
         self.ending = False  # closing, and no task is left: only workers' ends are waited for
         self.aborted = False
         self.broken: BaseException | None = None
-        self.target = 0  # how many workers there should be; grows with the demand
         self.tasks_made = 0
-        self.workers_made = 0
-        self.false_starts = 0
-        self.patience = 1.0  # with false starts; see FALSE_STARTS
         self.looked = 0.0
         self.by_value = not pickling.main_is_importable()
 
@@ -108,30 +96,16 @@ class Engine:
     def _grow(self) -> None:
         """Under the lock, for one more task: start a worker if none is free and there may be more."""
         if self.thread is None:
-            self._begin()
-        if self.target < self.most and self.dispatch.idle() is None:
-            self.target += 1
-            self._hire()
-
-    def _begin(self) -> None:
-        if self.plan.method == "fork":
-            # All at once, while there is no thread of ours that a fork could catch in the middle of something.
-            while self.target < self.most:
-                self.target += 1
-                self._hire()
-        self.thread = threading.Thread(target=self._collect, name="holdfast-collector", daemon=True)
-        self.thread.start()
-
-    def _hire(self) -> None:
-        """Start a worker. Raises what the start raised."""
-        self.workers_made += 1
-        try:
-            worker = Worker(self.workers_made, self.bench, self.plan)
-        except BaseException:
-            self.target -= 1
-            raise
-        self.dispatch.workers[worker.number] = worker
-        self.processes[worker.pid] = worker.process
+            self.staff.begin()
+            thread = threading.Thread(target=self._collect, name="holdfast-collector", daemon=True)
+            thread.start()
+            self.thread = thread
+        if self.staff.target < self.staff.most and self.dispatch.idle() is None:
+            try:
+                self.staff.grow()
+            except OSError:  # no more processes: those that are there will do it
+                if not self.staff.workers:
+                    raise
 
     def close(self, reason: str, cancel: bool = False) -> None:
         """Take no more tasks; workers end after the last one. ``cancel``: those that wait are cancelled."""
@@ -145,7 +119,7 @@ class Engine:
         for task in dropped:
             task.future.cancel()
             task.future.set_running_or_notify_cancel()
-        self.bench.wake()
+        self._wake()
 
     def _drop_waiting(self) -> list[Task]:
         dispatch = self.dispatch
@@ -161,7 +135,11 @@ class Engine:
         """The executor was collected. Takes no lock: the collection may happen while this thread holds it."""
         if self.pid == os.getpid() and not self.closing:
             self.closing = "shutdown"
-            self.bench.wake()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self.staff.begun:
+            self.staff.bench.wake()
 
     def abort(self) -> None:
         """Kill the workers: nobody waits for the results any more (Ctrl-C)."""
@@ -182,8 +160,8 @@ class Engine:
     def forget(self) -> None:
         """In a forked child: let go what belongs to the parent."""
         self.lock = threading.Lock()
-        self.dispatch = Dispatch()
-        self.processes = {}
+        self.staff = Staff(self.staff.plan, self.staff.most)
+        self.dispatch = Dispatch(self.staff.workers)
         self.thread = None
 
     # ----------------------------------------------------------------------------------------- collector thread
@@ -201,7 +179,7 @@ class Engine:
             raise
         finally:
             with contextlib.suppress(OSError):
-                self.bench.results.close()
+                self.staff.bench.results.close()
 
     def _over(self) -> bool:
         if not self.closing:
@@ -215,7 +193,7 @@ class Engine:
 
     def _take_results(self, timeout: float) -> int:
         """Read what arrived, waiting at most ``timeout`` seconds for the first; settle it. How many there were."""
-        get = self.bench.results.get
+        get = self.staff.bench.results.get
         record = get(timeout)
         if record is None:
             return 0
@@ -238,19 +216,20 @@ class Engine:
             if task is not None:
                 return task, tag, data
             with contextlib.suppress(LookupError):
-                channel.open_payload(self.bench.session, tag, data)  # so that its memory is freed
+                channel.open_payload(self.staff.bench.session, tag, data)  # so that its memory is freed
         elif kind == channel.READY:
-            self.false_starts, self.patience = 0, 1.0
-            self.dispatch.ready(number)
+            worker = self.staff.ready(number)
+            if worker is not None:
+                worker.move(WorkerEvent.READY)
         elif kind == channel.FAILED and number in self.dispatch.workers:
-            refusal = self._decode(self.plan.initializer, tag, data)
+            refusal = self._decode(self.staff.plan.initializer, tag, data)
             if isinstance(refusal, Error):
                 self.dispatch.workers[number].refusal = refusal.error
         return None
 
     def _decode(self, fn: Any, tag: int, data: bytes) -> Outcome:
         try:
-            payload = channel.open_payload(self.bench.session, tag, data)
+            payload = channel.open_payload(self.staff.bench.session, tag, data)
         except LookupError as error:  # cannot be: the worker counted it as sent
             return Error(error)
         return codec.unpack(channel.kind_of(tag) == channel.VALUE, payload, fn)
@@ -306,63 +285,39 @@ class Engine:
         if now - self.looked < LOOK and not self.ending:
             return
         self.looked = now
-        for worker in self._dead():
+        # At the end there is nothing else to wait for.
+        for worker in self.staff.dead(TICK if self.ending else 0):
             # Whatever a dead process committed is in the ring by now.
             while self._take_results(0):
                 pass
             self._bury(worker)
 
-    def _dead(self) -> Iterator[Worker]:
-        workers = {worker.process.sentinel: worker for worker in list(self.dispatch.workers.values())}
-        # At the end there is nothing else to wait for.
-        for sentinel in wait(list(workers), TICK if self.ending else 0) if workers else ():
-            worker = workers[sentinel]  # type: ignore[index]
-            if worker.dead():
-                yield worker
-
     def _bury(self, worker: Worker) -> None:
-        false_start = worker.state is WorkerState.STARTING
+        started = worker.state is not WorkerState.STARTING
         with self.lock:
             self.dispatch.bury(worker)
+            self.staff.dismiss(worker)
             if self.aborted:
                 self.dispatch.give_up(WorkerDied("the pool was ended by Ctrl-C before the task had", pid=worker.pid))
-            self.processes.pop(worker.pid, None)
         self._settle()
-        if false_start and not self.aborted:
-            killed = (worker.process.exitcode or 0) < 0
-            self._false_start(
-                worker.refusal or worker.obituary(None), 1 / KILLED_STARTS if killed else 1 / FALSE_STARTS
-            )
+        if not (started or self.aborted):
+            self._despair(worker.refusal or worker.obituary(None), (worker.process.exitcode or 0) < 0)
         worker.process.close()
 
-    def _false_start(self, error: BaseException, weight: float = 1 / FALSE_STARTS) -> None:
-        self.false_starts += 1
-        self.patience -= weight
-        if self.patience < 1e-6 and self.broken is None:
-            self._break(
-                f"{self.false_starts} workers in a row ended before they were ready, the last one with "
-                f"{type(error).__name__}: {error}. If that is the initializer's error, put it right; if the workers "
-                "cannot import the main module, guard its work with if __name__ == '__main__'",
-                error,
-            )
+    def _despair(self, error: BaseException, killed: bool = False) -> None:
+        reason = self.staff.false_start(error, killed)
+        if reason and self.broken is None:
+            self._break(reason, error)
 
     def _restaff(self) -> None:
         """Replace who is gone; when closing, only as long as there are tasks."""
         with self.lock:
             if self.broken is not None or (self.closing and not self.dispatch.unfinished()):
                 return
-            missing = self.target - self.dispatch.active()
-            try:
-                for _ in range(missing):
-                    self._hire()
-            except Exception as error:
-                self.target += 1  # try again at the next look
-                refusal: Exception | None = error
-            else:
-                refusal = None
+            refusal = self.staff.replace()
             self.dispatch.refill()
-        if refusal is not None and not self.dispatch.workers:
-            self._false_start(refusal)
+        if refusal is not None and not self.staff.workers:
+            self._despair(refusal)
 
     def _break(self, reason: str, cause: BaseException) -> None:
         """End all tasks with one error, and the workers."""

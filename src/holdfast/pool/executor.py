@@ -72,7 +72,7 @@ class ProcessPoolExecutor(Executor):
     @property
     def _processes(self) -> dict[int, BaseProcess]:
         """The worker processes by pid; others read this."""
-        return self._engine.processes
+        return self._engine.staff.processes
 
     @property
     def _broken(self) -> str | bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def fail_to_set_up():
 
 
 def kill_me(number=signal.SIGKILL):
+    faulthandler.disable()  # a forked worker has pytest's, which would write a page about it
     os.kill(os.getpid(), number)
     time.sleep(60)
 
@@ -141,21 +143,6 @@ def nested(depth):
         return [os.getpid()]
     with holdfast.ProcessPoolExecutor(1) as pool:
         return [os.getpid(), *pool.submit(nested, depth - 1).result()]
-
-
-def announce(where):
-    """The pid, to somebody who may be dead by then."""
-    with open(where, "a") as file:
-        file.write(f"{os.getpid()}\n")
-
-
-def announce_and_sleep(where):
-    announce(where)
-    time.sleep(60)
-
-
-def sleep(seconds):
-    time.sleep(seconds)
 
 
 def open_descriptor_count(*_):

@@ -1,0 +1,326 @@
+"""`holdfast.share`: arrays and bytes that are handed over without a copy."""
+
+from __future__ import annotations
+
+import array
+import copy
+import pickle
+import sys
+
+import numpy
+import pytest
+
+import holdfast
+from holdfast import share
+from tests.shared import targets
+
+DTYPES = ["u1", "i8", "f2", "f8", "c16", "?", "S5", "U3", "M8[us]", "m8[s]", ">i4", "V3", [("a", "i4"), ("b", "f8", 2)]]
+
+
+def filled(dtype, shape=(4, 6)):
+    """An array of that type with different bytes everywhere."""
+    made = numpy.zeros(shape, dtype)
+    count = made.nbytes
+    made.reshape(-1).view("u1")[:] = numpy.arange(count) % 2 if dtype in ("?", "U3") else numpy.arange(count) % 50
+    return made
+
+
+def same(one, other):
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+# ---------------------------------------------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_dtype_without_objects(dtype):
+    """Type, shape and content stay; the pickle is small and comes home to the same memory."""
+    made = filled(dtype)
+    shared = share(made)
+    assert isinstance(shared, numpy.ndarray)
+    assert same(shared, made)
+    assert not numpy.shares_memory(shared, made)
+    again = pickle.loads(pickle.dumps(shared))
+    assert same(again, made)
+    assert numpy.shares_memory(again, shared)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0, 2), (2, 3, 4)])
+def test_every_shape(shape):
+    """Scalars, empty arrays and many dimensions."""
+    made = filled("i4", shape)
+    again = pickle.loads(pickle.dumps(share(made)))
+    assert same(again, made)
+    assert again.flags.c_contiguous
+
+
+def test_orders():
+    """C and Fortran order are kept; what has gaps is put together in C order."""
+    made = filled("i4")
+    assert share(made).strides == made.strides
+    fortran = share(numpy.asfortranarray(made))
+    assert fortran.flags.f_contiguous
+    assert same(fortran, made)
+    gaps = share(made[::2, ::-1])
+    assert gaps.flags.c_contiguous
+    assert same(gaps, made[::2, ::-1])
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda a: a[1:],
+        lambda a: a[2],
+        lambda a: a[::2, ::-1],
+        lambda a: a.T,
+        lambda a: a[:, 1:3],
+        lambda a: a.reshape(-1),
+        lambda a: a.view("u1"),
+        lambda a: a[None, ..., 3],
+        lambda a: a[0:0],
+    ],
+)
+def test_views_pickle_by_place(cut):
+    """Slices and other views pickle in O(1) and arrive as the same memory with the same strides."""
+    shared = share(filled("i4", (200, 100)))
+    view = cut(shared)
+    data = pickle.dumps(view)
+    assert len(data) < 500
+    again = pickle.loads(data)
+    assert same(again, view)
+    assert again.size == 0 or again.strides == view.strides
+    assert again.size == 0 or numpy.shares_memory(again, shared)
+
+
+def test_copies_and_results_are_private():
+    """Copies pickle by value; what is computed is a plain array or scalar; in-place operations stay in place."""
+    shared = share(numpy.arange(6.0))
+    for private in (shared.copy(), copy.copy(shared), copy.deepcopy(shared), shared[[1, 2]]):
+        assert not numpy.shares_memory(private, shared)
+        again = pickle.loads(pickle.dumps(private))
+        assert type(again) is numpy.ndarray
+        assert same(again, private)
+    assert type(shared + 1) is type(numpy.sqrt(shared)) is type(1 - shared) is numpy.ndarray
+    assert type(shared.sum()) is type(shared.max()) is numpy.float64
+    assert type(shared.reshape(2, 3).sum(axis=0)) is numpy.ndarray
+    before = shared
+    shared += 1
+    numpy.multiply(shared, 2, out=shared)
+    assert shared is before
+    assert shared.tolist() == [2, 4, 6, 8, 10, 12]
+
+
+def test_arrays_are_aligned():
+    """Elements begin at a multiple of 64 bytes."""
+    for size in (1, 100, 10_000, 1_000_000):
+        assert share(numpy.zeros(size)).__array_interface__["data"][0] % 64 == 0
+
+
+def test_what_cannot_be_shared_says_what_to_do():
+    """Arrays of Python objects and masked arrays are refused with advice."""
+    for made in (numpy.array([{}]), numpy.zeros(2, [("a", "O")])):
+        with pytest.raises(TypeError, match="astype"):
+            share(made)
+    with pytest.raises(TypeError, match=r"\.mask"):
+        share(numpy.ma.array([1, 2], mask=[0, 1]))
+
+
+def test_writable_is_as_it_was_unless_asked():
+    """By default as the source; ``writable=`` decides, here and where it arrives."""
+    made = numpy.arange(4)
+    assert share(made).flags.writeable
+    frozen = share(made, writable=False)
+    assert not frozen.flags.writeable
+    assert not pickle.loads(pickle.dumps(frozen)).flags.writeable
+    made.flags.writeable = False
+    assert not share(made).flags.writeable
+    assert share(made, writable=True).flags.writeable
+
+
+def test_shared_stays_as_it_is():
+    """Sharing again copies nothing; a plain view of a shared array is shared by place."""
+    shared = share(numpy.arange(10))
+    assert share(shared) is shared
+    assert numpy.shares_memory(share(shared[2:]), shared)
+    plain = numpy.asarray(shared)[3:]
+    assert numpy.shares_memory(share(plain), shared)
+    assert len(pickle.dumps(share(plain))) < 500
+    frozen = share(shared, writable=False)
+    assert numpy.shares_memory(frozen, shared)
+    assert shared.flags.writeable
+    value, made = holdfast.Value("i"), holdfast.Array("i", 3)
+    assert share(value) is value
+    assert share(made) is made
+
+
+def test_a_write_elsewhere_is_seen_here(call_in):
+    """Another process writes into the same array, and into a slice of it."""
+    shared = share(numpy.zeros(10))
+    assert call_in(targets.write, shared, 3, 1.5) == ("SharedArray", True)
+    call_in(targets.write, shared[5:], 0, 2.5)
+    assert shared.tolist() == [0, 0, 0, 1.5, 0, 2.5, 0, 0, 0, 0]
+
+
+def test_it_comes_back(call_in):
+    """Through another process and back it is the same memory."""
+    shared = share(numpy.arange(10))
+    assert numpy.shares_memory(call_in(targets.hand_back, shared), shared)
+
+
+# ----------------------------------------------------------------------------------------------------- bytes
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"hello world",
+        bytearray(b"hello world"),
+        memoryview(b"hello world"),
+        array.array("B", b"hello world"),
+        memoryview(b"h.e.l.l.o. .w.o.r.l.d.")[::2],
+    ],
+    ids=["bytes", "bytearray", "memoryview", "array", "strided"],
+)
+def test_bytes_like_objects(source):
+    """Sized, indexable, sliceable, comparable, a buffer; read-only if the source is."""
+    shared = share(source)
+    assert (len(shared), shared[0], shared[-1], shared.nbytes) == (11, ord("h"), ord("d"), 11)
+    assert shared == b"hello world" == bytes(shared) == shared.tobytes()
+    assert b"hello world" == shared != b"hello"
+    assert (shared[2:5] == b"llo", shared[5:2] == b"", bytes(shared[::-1]), ord("w") in shared) == (
+        True,
+        True,
+        b"dlrow olleh",
+        True,
+    )
+    assert list(shared[:3]) == list(b"hel")
+    assert shared.readonly == memoryview(source).readonly
+    assert share(shared) is shared
+    with pytest.raises(IndexError):
+        shared[11]
+    with pytest.raises(TypeError):
+        hash(shared)
+
+
+def test_bytes_pickle_by_place(call_in):
+    """The whole and slices pickle in O(1); another process reads the same bytes."""
+    shared = share(bytes(range(256)) * 1000)
+    part = shared[1000:][24:40]
+    for each in (shared, part, shared[3:3]):
+        data = pickle.dumps(each)
+        assert len(data) < 300
+        assert pickle.loads(data) == each
+    assert call_in(targets.content, part) == bytes(part) == (bytes(range(256)) * 5)[1024:1040]
+
+
+def test_writable_bytes_are_the_same_everywhere(call_in):
+    """A write in a slice is a write in the whole; read-only ones refuse it."""
+    shared = share(bytearray(8))
+    shared[2:6][1] = 7
+    shared[6:8] = b"xy"
+    assert shared == b"\0\0\0\7\0\0xy"
+    again = pickle.loads(pickle.dumps(shared))
+    again[0] = 1
+    assert shared[0] == 1
+    for frozen in (share(b"abc"), share(shared, writable=False), pickle.loads(pickle.dumps(share(b"abc")))):
+        with pytest.raises(TypeError):
+            frozen[0] = 1
+        if sys.version_info >= (3, 12):
+            assert memoryview(frozen).readonly
+    with pytest.raises(ValueError, match="read-only"):
+        share(share(b"abc"), writable=True)
+    assert not share(b"abc", writable=True).readonly
+
+
+def test_other_code_takes_them_as_buffers(tmp_path):
+    """Files, numpy and memoryview read them without a copy."""
+    shared = share(bytearray(b"abcdefgh"))
+    (tmp_path / "file").write_bytes(shared)
+    assert (tmp_path / "file").read_bytes() == b"abcdefgh"
+    view = numpy.frombuffer(shared, "u1")
+    shared[0] = 0
+    assert view[0] == 0
+    assert bytes(memoryview(shared).cast("B")[1:3]) == b"bc"
+
+
+def test_buffers_of_numbers_are_shared_as_their_bytes():
+    """An ``array.array`` of numbers is its bytes."""
+    numbers = array.array("i", [1, 2, 3])
+    shared = share(numbers)
+    assert shared == numbers.tobytes()
+    assert memoryview(shared).cast("B").cast("i").tolist() == [1, 2, 3]
+
+
+def test_other_objects_are_refused():
+    """What is no buffer is a TypeError that says what to use."""
+    for thing in (3, "text", [1, 2], None):
+        with pytest.raises(TypeError, match="pickle.dumps"):
+            share(thing)
+
+
+def test_numpy_is_not_imported_for_bytes(run_python):
+    """Sharing bytes in a fresh interpreter does not import NumPy."""
+    done = run_python(
+        """
+        import sys
+        import holdfast
+        holdfast.share(b"abc")
+        print("numpy" in sys.modules)
+        """
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+# ---------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: share(numpy.zeros(100)),
+        lambda: share(numpy.zeros(100))[3:],
+        lambda: share(numpy.zeros((9, 9)))[::2, ::2],
+        lambda: share(b"abc"),
+        lambda: share(bytearray(200))[3:9],
+        lambda: memoryview(share(b"abc")),
+        lambda: pickle.loads(pickle.dumps(share(numpy.zeros(100))[3:])),
+        lambda: pickle.loads(pickle.dumps(share(b"abc")[1:])),
+        lambda: share(numpy.zeros(9)) + 1,
+        lambda: share(b"abc") == b"abc",
+        lambda: numpy.asarray(share(numpy.zeros(9))),
+    ],
+)
+def test_what_is_dropped_is_given_back(make, blocks):
+    """A thousand shared objects, of every kind and used in every way, leave no block behind."""
+    make()
+    before = blocks()
+    for _ in range(1000):
+        make()
+    assert blocks() == before
+
+
+def test_a_view_keeps_the_memory(blocks):
+    """A slice, and a plain array over it, keep the block; nothing else does."""
+    before = blocks()
+    view = numpy.asarray(share(numpy.arange(1000))[10:20])
+    part = share(b"hello")[1:3]
+    assert (view.tolist(), part) == (list(range(10, 20)), b"el")
+    assert blocks() == before + 2
+    del view, part
+    assert blocks() == before
+
+
+def test_a_killed_reader_gives_back_what_it_had(context, blocks):
+    """The memory goes with the last process that has it."""
+    before = blocks()
+    shared = share(numpy.zeros(1000))
+    process = context.Process(target=targets.content, args=(shared,))
+    process.start()
+    process.kill()
+    process.join()
+    process.close()
+    assert shared.sum() == 0
+    del shared
+    if context.get_start_method() == "fork":  # elsewhere a pickle may have been lost with the process
+        targets_left = blocks() - before
+        assert targets_left in (0, 1)
