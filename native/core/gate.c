@@ -17,6 +17,7 @@ static void end_round(struct hf_gate *g, bool opened) {
     uint64_t all = hf_load(&g->opened, HF_RELAXED);
     hf_store(&g->opened, opened ? all | bit(round) : all & ~bit(round), HF_RELAXED);
     HF_KILL(gate_outcome);
+    if (HF_BROKEN_HERE(gate_arrived_last)) hf_store(&g->arrived, 0, HF_RELAXED);
     /* release; pairs with the acquire in hf_gate_wait */
     hf_store(&g->round, round + 1, HF_MO(gate_open, HF_RELEASE));
     HF_KILL(gate_opened);
@@ -36,7 +37,9 @@ static void break_it(struct hf_gate *g, uint32_t casualty) {
 /* Enter. If the last one inside died there, an arrival may be half-recorded or a round half-ended: while anybody is
  * counted, end it broken. */
 static void enter(struct hf_gate *g, const struct hf_who *who) {
-    if (hf_mutex_lock(&g->guard, who) == HF_ABANDONED && hf_load(&g->arrived, HF_RELAXED) != 0) break_it(g, 0);
+    bool died_inside = hf_mutex_lock(&g->guard, who) == HF_ABANDONED;
+    if (HF_BROKEN_HERE(gate_mend) && hf_load(&g->broken, HF_RELAXED)) return;
+    if (died_inside && hf_load(&g->arrived, HF_RELAXED) != 0) break_it(g, 0);
 }
 
 static bool record(struct hf_gate *g, const struct hf_who *who, uint32_t round) {

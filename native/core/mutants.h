@@ -9,6 +9,7 @@
     X(lock_takeover)                                                                                         \
     X(lock_wake)                                                                                             \
     X(lock_waiters_bit)                                                                                      \
+    X(news_again)                                                                                            \
     X(event_set)                                                                                             \
     X(event_seen)                                                                                            \
     X(event_wake)                                                                                            \
@@ -23,6 +24,8 @@
     X(gate_seen)                                                                                             \
     X(gate_wake)                                                                                             \
     X(gate_casualty)                                                                                         \
+    X(gate_mend)                                                                                             \
+    X(gate_arrived_last)                                                                                     \
     X(ring_commit)                                                                                           \
     X(ring_seen)                                                                                             \
     X(ring_freed)                                                                                            \

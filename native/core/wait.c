@@ -34,6 +34,7 @@ int hf_sleep(hf_a32 *word, uint32_t seen, struct hf_patience *p) {
 void hf_news_wake(struct hf_news *n, int count) {
     if (hf_wake(&n->counter, count) >= count) return; /* others may still sleep: the flag stays */
     hf_store(&n->sleepers, 0, HF_SEQ_CST);
+    if (HF_BROKEN_HERE(news_again)) return;
     hf_add(&n->counter, 1, HF_SEQ_CST);
     hf_wake(&n->counter, HF_ALL);
 }

@@ -46,6 +46,7 @@ KILLERS = {
     "lock_takeover": ("tsan", "lock"),  # through the release of the holder before the dead one
     "lock_wake": ("explore", "lock"),
     "lock_waiters_bit": ("explore", "lock"),
+    "news_again": ("explore", "semaphore"),
     "event_set": ("tsan", "event"),
     "event_seen": ("tsan", "event"),
     "event_wake": ("explore", "event"),
@@ -60,6 +61,8 @@ KILLERS = {
     "gate_seen": ("tsan", "gate"),
     "gate_wake": ("explore", "gate"),
     "gate_casualty": ("explore", "gate"),
+    "gate_mend": ("explore", "gate"),
+    "gate_arrived_last": ("explore", "gate"),
     "ring_commit": ("tsan", "ring"),
     "ring_seen": ("tsan", "ring"),
     "ring_freed": ("tsan", "ring"),

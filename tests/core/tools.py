@@ -150,14 +150,17 @@ class Peer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(OSError):
-            self._pipe.send_bytes(b"")
-        self.process.join(5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
-        self._pipe.close()
+        self.end()
+
+    def end(self) -> int:
+        """End it in good order, or kill it if it does not; returns its pid."""
+        if not self._pipe.closed:
+            with contextlib.suppress(OSError):
+                self._pipe.send_bytes(b"")
+            self.process.join(5)
+            self.kill()
+            self._pipe.close()
+        return self.process.pid
 
     @property
     def pid(self) -> int:

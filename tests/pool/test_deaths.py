@@ -12,7 +12,6 @@ import pool_tasks
 import pytest
 
 import holdfast
-from holdfast.pool.lifecycle import WorkerState
 
 
 @pytest.fixture
@@ -159,9 +158,9 @@ def test_twenty_kills_over_two_hundred_tasks():
         kills = 0
         for future in futures:
             if kills < 20 and chance.random() < 0.2:
-                pids = [worker.pid for worker in list(pool._engine.dispatch.workers.values())]
-                if pids:
-                    os.kill(chance.choice(pids), signal.SIGKILL)
+                workers = list(pool._engine.staff.workers.values())
+                if workers:
+                    chance.choice(workers).kill()
                     kills += 1
             future.exception()
         failed = [number for number, future in enumerate(futures) if future.exception() is not None]
@@ -201,14 +200,18 @@ def test_an_initializer_that_ends_its_worker_ends_in_one_clear_error(how):
         assert isinstance(pool.submit(pool_tasks.square, 2).exception(), BrokenProcessPool)
 
 
-def test_workers_killed_while_they_start(pool):
-    """Somebody else's SIGKILL is no fault of the workers': the pool starts others."""
-    futures = [pool.submit(pool_tasks.square, n) for n in range(4)]
-    for _ in range(5):
-        for worker in list(pool._engine.dispatch.workers.values()):
-            if worker.state is WorkerState.STARTING:
+def test_workers_killed_while_they_start():
+    """Somebody else's SIGKILL is no fault of the workers': the pool starts others, and no task had begun."""
+    begun, go = holdfast.Semaphore(0), holdfast.Event()
+    initargs = (holdfast.Value("i"), begun, go)
+    with holdfast.ProcessPoolExecutor(2, initializer=pool_tasks.note_and_wait, initargs=initargs) as pool:
+        futures = [pool.submit(pool_tasks.square, n) for n in range(4)]
+        for _ in range(6):
+            assert begun.acquire(timeout=60)
+            for worker in list(pool._engine.staff.workers.values()):
                 worker.kill()
-    assert [future.exception() for future in futures] == [None] * 4
+        go.set()
+        assert [future.result() for future in futures] == [0, 1, 4, 9]
 
 
 def test_a_lost_fork_server_costs_at_most_what_was_running():
