@@ -6,10 +6,12 @@ its modules, so that it also judges tests that never import it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,9 +31,33 @@ if TYPE_CHECKING:
 GRACE = 2.0  # seconds that processes, threads and files get to disappear after a test
 MEMORY = Path("/dev/shm")
 PREFIX = "holdfast"
+RUNS = f"{PREFIX}-tests-"  # one folder per run of the suite: two runs at once must not judge each other's sessions
 OURS = f"{PREFIX}-{os.getuid()}"
 KEPT = {"live", "arena"}  # what a living session's folder always holds
 TICKS = os.sysconf("SC_CLK_TCK")
+
+# ------------------------------------------------------------------------------------------------- a place of our own
+
+
+def place_of_this_run() -> Path:
+    """Make the folder in which this run's sessions lie, and remove those of runs that were killed."""
+    for old in MEMORY.glob(f"{RUNS}*"):
+        if not Path(f"/proc/{old.name.removeprefix(RUNS).partition('-')[0]}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{RUNS}{os.getpid()}-", dir=MEMORY))
+
+
+PLACE = place_of_this_run()
+os.environ["HOLDFAST_DIR"] = str(PLACE)
+
+
+def remove_place(pid: int) -> None:
+    if os.getpid() == pid:
+        shutil.rmtree(PLACE, ignore_errors=True)
+
+
+atexit.register(remove_place, os.getpid())  # before holdfast is imported, and so after it has left
+
 
 # ----------------------------------------------------------------------------------------------------- processes
 
@@ -113,7 +139,7 @@ def sessions_here() -> set[Path]:
 
 
 def files() -> set[Path]:
-    """Everything with holdfast's name in the memory file system and the temporary directory.
+    """Everything with holdfast's name in this run's place in the memory file system and in the temporary directory.
 
     That is one entry per session in the user's folder, what else the sessions of this process hold, and whatever
     carries the prefix.
@@ -122,12 +148,12 @@ def files() -> set[Path]:
     for session in sessions_here():
         with contextlib.suppress(OSError):  # a test may have removed it
             found.update(Path(entry) for entry in os.scandir(session) if entry.name not in KEPT)
-    for folder in {MEMORY, Path(tempfile.gettempdir())}:
+    for folder in {PLACE, Path(tempfile.gettempdir())}:
         for entry in os.scandir(folder):
             if entry.name == OURS:
                 with contextlib.suppress(OSError):
                     found.update(map(Path, os.scandir(entry.path)))
-            elif entry.name.startswith(PREFIX):
+            elif entry.name.startswith(PREFIX) and not entry.name.startswith(RUNS):
                 found.add(Path(entry.path))
     return found
 

@@ -18,6 +18,7 @@ PUBLIC = """
     Thread Process current active_children cpu_count
     ProcessPoolExecutor ThreadPoolExecutor Future wait as_completed
     HoldfastError WorkerDied AbandonedWarning AbandonedError GoneError NotPicklable SessionError NameTooLongError
+    RemoteError BrokenBarrierError
 """.split()
 
 # Each costs milliseconds at start-up; `import holdfast` must not bring them in.

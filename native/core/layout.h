@@ -25,7 +25,7 @@
 #define HF_SMALLEST 256u
 #define HF_LARGEST_SMALL (HF_SMALLEST << (HF_CLASSES - 1))
 #define HF_NAME_BUCKETS 1024u
-#define HF_MAX_NAME 200u
+#define HF_MAX_NAME 216u /* 200 for people, and a suffix for what belongs to the named thing */
 
 #define HF_CHUNK_TYPE 15u
 #define HF_CHUNK_RUN 15u

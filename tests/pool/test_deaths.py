@@ -129,6 +129,7 @@ def test_a_worker_killed_while_handing_over_a_large_result_leaks_nothing():
         assert isinstance(bad.exception(), holdfast.WorkerDied)
         assert works(pool)
         while session.current().stats()["bytes_used"] > size:  # the watchdog is the limit
+            holdfast.Event()
             session.current().sweep()
             time.sleep(0.01)
 

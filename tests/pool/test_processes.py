@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import threading
+import time
 import traceback
 
 import pool_tasks
@@ -140,9 +141,10 @@ def test_large_arguments_and_results(pool):
     data = b"a" + bytes(size - 2) + b"z"
     assert pool.submit(pool_tasks.length_and_ends, data).result() == (size, b"a", b"z")
     assert len(pool.submit(pool_tasks.big, size).result()) == size
-    # Whatever else is in the arena: none of the two blocks. The worker drops its end after its answer.
-    assert pool.submit(pool_tasks.nothing).result() is None
-    assert session.current().stats()["bytes_used"] < size
+    # Whatever else is in the arena: in the end none of the two blocks. The watchdog is the limit.
+    while session.current().stats()["bytes_used"] > size:
+        holdfast.Event()  # what is dropped soon after a fork is freed with a later object
+        time.sleep(0.01)
 
 
 def test_many_large_tasks_wait_as_objects(pool):

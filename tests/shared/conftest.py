@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 
 import pytest
+from tests.shared import targets
 
 from holdfast.core import session
-from tests.shared import targets
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import threading
 
 import numpy
 import pytest
+from tests.shared import targets
 
 import holdfast
 from holdfast import Array
-from tests.shared import targets
 
 NUMBERS = "bBhHiIlLqQfd"
 

@@ -8,9 +8,9 @@ import sqlite3
 import threading
 
 import pytest
+from tests.shared import targets
 
 from holdfast import Local
-from tests.shared import targets
 
 
 def in_thread(function, *args):

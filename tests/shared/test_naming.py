@@ -6,9 +6,9 @@ import itertools
 import os
 
 import pytest
+from tests.shared import targets
 
 from holdfast import Array, GoneError, NameTooLongError, RLock, Value
-from tests.shared import targets
 
 _count = itertools.count()
 

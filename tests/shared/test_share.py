@@ -9,10 +9,10 @@ import sys
 
 import numpy
 import pytest
+from tests.shared import targets
 
 import holdfast
 from holdfast import share
-from tests.shared import targets
 
 DTYPES = ["u1", "i8", "f2", "f8", "c16", "?", "S5", "U3", "M8[us]", "m8[s]", ">i4", "V3", [("a", "i4"), ("b", "f8", 2)]]
 

@@ -11,11 +11,11 @@ import signal
 import threading
 
 import pytest
+from tests.shared import targets
 
 import holdfast
 from holdfast import AbandonedWarning, RLock, Value
 from holdfast.core import _native
-from tests.shared import targets
 
 WHOLE = "bBhHiIlLqQ"
 LIMITS = {

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from holdfast.core import _native
+from holdfast.core import _native, handles
 from holdfast.sync.condition import Condition
 from holdfast.sync.lock import Lock, RLock
 from tests.core.tools import Child, until
@@ -88,7 +88,7 @@ def test_names():
 
 def test_the_longest_name():
     """A name as long as a name may be works for a condition, too."""
-    name = uuid.uuid4().hex + "x" * (_native.MAX_NAME - 32)
+    name = uuid.uuid4().hex + "x" * (handles.MAX_NAME - 32)
     assert not Condition(name=name)._is_owned()
 
 

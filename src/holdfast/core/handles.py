@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["attach", "encode_name", "reduce", "text_name", "where"]
 
+MAX_NAME = 200  # bytes
+
 _known: weakref.WeakValueDictionary[tuple[int, int, int], _native.Handle] = weakref.WeakValueDictionary()
 _guard = threading.RLock()
 
@@ -37,7 +39,7 @@ def encode_name(name: str) -> bytes:
 
     Raises:
         TypeError: It is not a ``str``.
-        ValueError: It is empty.
+        ValueError: It is empty or holds a NUL.
         NameTooLongError: It is longer than 200 bytes in UTF-8 (an ``OSError`` with ``ENAMETOOLONG``).
     """
     if not isinstance(name, str):
@@ -45,9 +47,11 @@ def encode_name(name: str) -> bytes:
     data = name.encode("utf-8", "surrogateescape")
     if not data:
         raise ValueError("name='' is empty; leave it out for an anonymous object")
-    if len(data) > _native.MAX_NAME:
+    if b"\0" in data:
+        raise ValueError(f"name={name!r} holds a NUL character; leave that out")
+    if len(data) > MAX_NAME:
         raise NameTooLongError(
-            errno.ENAMETOOLONG, f"name={name!r} has {len(data)} bytes; a name has at most {_native.MAX_NAME}"
+            errno.ENAMETOOLONG, f"name={name!r} has {len(data)} bytes; a name has at most {MAX_NAME}"
         )
     return data
 

@@ -69,6 +69,12 @@ def _ways(lock: Any) -> Any:
     return lock if hasattr(lock, "_release_save") else _Foreign(lock)
 
 
+def _lock_of(session: _native.Session, where: tuple[bytes, int]) -> RLock:
+    """The lock of a named condition: its name with a suffix that no name of a person can have."""
+    name, _mode = where
+    return _native.RLock.__new__(RLock, session, (name + b"\0condition", 0))
+
+
 class Condition:
     """Wait until another thread or process has changed something; :class:`threading.Condition`, pickled anywhere.
 
@@ -87,7 +93,7 @@ class Condition:
     def __init__(self, lock: Any = None, *, name: str | None = None, create: bool | None = None) -> None:
         session, where = handles.where(name, create)
         if lock is None:
-            lock = RLock(name=None if name is None else f"{name}\0condition")
+            lock = RLock() if where is None else _lock_of(session, where)
         ours = isinstance(lock, _native.Lock) and lock.session is session
         self._set(lock, _native.Waiters.__new__(_Waiters, session, where, lock.offset if ours else 0))
 

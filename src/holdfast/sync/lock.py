@@ -70,6 +70,13 @@ def _strict(abandoned: str) -> bool:
     return abandoned == "raise"
 
 
+def _checked(made: Any, strict: bool) -> Any:
+    """Refuse a named lock that was made with the other policy, where this one was asked for."""
+    if strict and not made.strict():
+        raise ValueError(f"abandoned='raise': the lock name={handles.text_name(made)!r} was made with 'warn'")
+    return made
+
+
 class Lock(_Owned, _native.Lock):
     """A lock for threads and for processes; :class:`threading.Lock` with a memory of who holds it.
 
@@ -95,7 +102,10 @@ class Lock(_Owned, _native.Lock):
         cls, *, name: str | None = None, abandoned: Literal["warn", "raise"] = "warn", create: bool | None = None
     ) -> Self:
         session, where = handles.where(name, create)
-        return _native.Lock.__new__(cls, session, where, abandoned != "warn" and _strict(abandoned))
+        if name is None and abandoned == "warn":
+            return _native.Lock.__new__(cls, session, where)
+        strict = _strict(abandoned)
+        return _checked(_native.Lock.__new__(cls, session, where, strict), strict)  # type: ignore[no-any-return]
 
 
 class RLock(_Owned, _native.RLock):
@@ -113,4 +123,7 @@ class RLock(_Owned, _native.RLock):
         cls, *, name: str | None = None, abandoned: Literal["warn", "raise"] = "warn", create: bool | None = None
     ) -> Self:
         session, where = handles.where(name, create)
-        return _native.RLock.__new__(cls, session, where, abandoned != "warn" and _strict(abandoned))
+        if name is None and abandoned == "warn":
+            return _native.RLock.__new__(cls, session, where)
+        strict = _strict(abandoned)
+        return _checked(_native.RLock.__new__(cls, session, where, strict), strict)  # type: ignore[no-any-return]

@@ -38,6 +38,8 @@ class Semaphore(_native.Semaphore):
         made = _native.Semaphore.__new__(cls, session, where, value, cls._bounded)
         if name is not None and value not in (1, made.initial()):
             raise ValueError(f"value={value}: the semaphore name={name!r} was made with {made.initial()}")
+        if made.bounded() != cls._bounded:
+            raise ValueError(f"the semaphore name={name!r} was made {'' if made.bounded() else 'un'}bounded")
         return made
 
     @classmethod
