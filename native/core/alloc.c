@@ -223,16 +223,40 @@ static void mend(struct hf_session *s, struct hf_block *b, const void *with) {
     }
 }
 
-/* A member died under the guard. First the lists that hold free blocks and names, made anew; then what was left. */
-static void repair(struct hf_session *s) {
+static bool is_small(uint32_t type) {
+    return type != 0 && type != HF_CHUNK_RUN;
+}
+
+/* The free lists, made anew from the blocks' kinds. */
+static void list_all(struct hf_session *s) {
     memset(s->header->free, 0, sizeof s->header->free);
-    memset(s->header->names, 0, sizeof s->header->names);
     for (uint64_t i = 0; i < s->header->used_chunks;) {
         uint32_t word = hf_load(hf_chunk_word(s, i), HF_RELAXED);
-        uint32_t type = hf_chunk_type(word);
-        if (type != 0 && type != HF_CHUNK_RUN) list_chunk(s, i, type);
+        if (is_small(hf_chunk_type(word))) list_chunk(s, i, hf_chunk_type(word));
         i += hf_chunk_span(word);
     }
+}
+
+static bool is_empty(struct hf_session *s, uint64_t chunk, uint32_t type) {
+    for (uint64_t o = 0; o < HF_CHUNK; o += step_of(type))
+        if (hf_load(&at(s, hf_chunk_at(s, chunk) + o)->kind, HF_RELAXED) != HF_KIND_NONE) return false;
+    return true;
+}
+
+/* Under the guard: chunks whose small blocks are all free become free chunks. Dying half-way is mended by repair. */
+static void compact(struct hf_session *s) {
+    for (uint64_t i = 0; i < s->header->used_chunks;) {
+        uint32_t word = hf_load(hf_chunk_word(s, i), HF_RELAXED);
+        if (is_small(hf_chunk_type(word)) && is_empty(s, i, hf_chunk_type(word))) hf_chunk_set(s, i, 0, 1);
+        i += hf_chunk_span(word);
+    }
+    list_all(s);
+}
+
+/* A member died under the guard. First the lists that hold free blocks and names, made anew; then what was left. */
+static void repair(struct hf_session *s) {
+    list_all(s);
+    memset(s->header->names, 0, sizeof s->header->names);
     for_each_block(s, mend, NULL);
     hf_add(&s->header->repairs, 1, HF_RELAXED);
 }
@@ -357,8 +381,10 @@ int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new 
     if (r == HF_OK || r == HF_BUSY) keep(s, h, b, r == HF_OK);
     hf_exit(s);
     if (HF_UNLIKELY(grown)) hf_sweep_if_due(s, who); /* is it the dead who hold the memory? */
-    if (r == HF_NOMEM && hf_sweep(s, who) > 0) {
+    if (r == HF_NOMEM) {
+        hf_sweep(s, who);
         hf_enter(s, who);
+        compact(s);
         r = open_or_make(s, who, how, &b);
         if (r == HF_OK || r == HF_BUSY) keep(s, h, b, r == HF_OK);
         hf_exit(s);
@@ -524,6 +550,7 @@ static struct hf_block *claim_idle(struct hf_session *s, const struct hf_who *wh
 uint64_t hf_trim(struct hf_session *s, const struct hf_who *who, uint64_t keep_bytes) {
     uint64_t given = 0;
     hf_enter(s, who);
+    compact(s);
     for (uint64_t idle; (idle = hf_chunks_idle(s)) > keep_bytes;) {
         uint64_t chunks;
         struct hf_block *b = claim_idle(s, who, (idle - keep_bytes + HF_CHUNK - 1) / HF_CHUNK, &chunks);

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-
-from holdfast.core import _native, session
 from tests.chaos.scenes_sync import Scene, cell, die_holding, numbers
 from tests.core.tools import Child, until
+
+from holdfast.core import _native, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,6 +191,7 @@ class ArenaScene(Scene):
                 block.fill(bytes([n + i]) * len(block))
             for n, block in enumerate(blocks):
                 assert bytes(block) == bytes([n + i]) * len(block), "two blocks overlap"
+            self.find_kept()
 
     def find_kept(self) -> None:
         for i, kept in enumerate(self.kept):

@@ -9,20 +9,21 @@ import warnings
 from contextlib import ExitStack
 
 import pytest
-
-from holdfast.core import _native, session
-from holdfast.errors import AbandonedWarning
+from tests.chaos import scenes_barrier as barrier
 from tests.chaos import scenes_data as data
 from tests.chaos import scenes_sync as sync
 from tests.core.tools import SOAK, WATCHDOG, Child, Hang, own_arena
+
+from holdfast.core import _native, session
+from holdfast.errors import AbandonedWarning
 
 ALLOCATING = [data.ArenaScene, data.HoardScene, data.NamesScene]
 UNDER_A_MUTEX = [
     sync.SemaphoreScene,
     sync.WaiterScene,
     sync.NotifierScene,
-    sync.BarrierScene,
-    sync.AbortScene,
+    barrier.BarrierScene,
+    barrier.AbortScene,
     data.ProducerScene,
     data.ConsumerScene,
     data.ArenaScene,
@@ -48,11 +49,11 @@ SCENES = {
     "condition_waiting": [sync.WaiterScene, sync.PlainWaiterScene],
     "condition_notified": [sync.NotifierScene],
     "condition_left": [sync.WaiterScene, sync.PlainWaiterScene],
-    "gate_counted": [sync.BarrierScene],
-    "gate_arrived": [sync.BarrierScene],
-    "gate_outcome": [sync.BarrierScene, sync.AbortScene, sync.ResetScene],
-    "gate_opened": [sync.BarrierScene, sync.AbortScene, sync.ResetScene],
-    "gate_broken": [sync.AbortScene],
+    "gate_counted": [barrier.BarrierScene],
+    "gate_arrived": [barrier.BarrierScene],
+    "gate_outcome": [barrier.BarrierScene, barrier.AbortScene, barrier.ResetScene],
+    "gate_opened": [barrier.BarrierScene, barrier.AbortScene, barrier.ResetScene],
+    "gate_broken": [barrier.AbortScene],
     "cell_loaded": [data.CellScene, data.ExchangeScene, data.MaximumScene],
     "ring_written": [data.ProducerScene, data.BusyProducerScene],
     "ring_committed": [data.ProducerScene, data.BusyProducerScene],

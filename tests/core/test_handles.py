@@ -9,12 +9,12 @@ import signal
 import uuid
 
 import pytest
+from tests.core.tools import Child, until
 
 from holdfast.core import _native, handles, session
 from holdfast.errors import GoneError, NameTooLongError
 from holdfast.sync.event import Event
 from holdfast.sync.lock import Lock
-from tests.core.tools import Child, until
 
 
 def blocks() -> int:
@@ -188,10 +188,7 @@ def test_a_fork_holds_what_it_inherits():
     """What the parent drops lives on in a forked child that goes on using it."""
     event = Event()
 
-    def wait_for_it():
-        return event.wait(20)
-
-    with Child(wait_for_it) as child:
+    with Child(event.wait, 20) as child:
         data = pickle.dumps(event)
         del event
         gc.collect()
@@ -209,6 +206,7 @@ def test_a_fork_holds_what_it_inherits():
         ("", ValueError, "name='' is empty"),
         (5, TypeError, "name=5 must be a str"),
         (b"x", TypeError, "name=b'x' must be a str"),
+        ("a\0b", ValueError, "holds a NUL character"),
         ("x" * 201, NameTooLongError, "has 201 bytes; a name has at most 200"),
         ("ü" * 101, NameTooLongError, "has 202 bytes; a name has at most 200"),
     ],
@@ -224,7 +222,7 @@ def test_wrong_names(wrong, error, said):
 
 def test_longest_name():
     """200 bytes will do, and any text."""
-    text = uuid.uuid4().hex + "ü\0/\n" + "x" * 163
+    text = uuid.uuid4().hex + "ü/\n" + "x" * 164
     assert len(handles.encode_name(text)) == 200
     event = Event(name=text)
     assert handles.text_name(event) == text

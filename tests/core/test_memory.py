@@ -7,9 +7,9 @@ import subprocess
 from itertools import pairwise
 
 import pytest
+from tests.core.tools import MIB, Child, new_arena
 
 from holdfast.core import _native
-from tests.core.tools import MIB, Child, new_arena
 
 
 def block(arena, nbytes, *, zero=True):

@@ -8,11 +8,11 @@ import struct
 import time
 
 import pytest
+from tests.core.tools import Child, own_arena, status_of, until
 
 from holdfast.core import _native, session
 from holdfast.errors import AbandonedWarning
 from holdfast.sync.lock import Lock
-from tests.core.tools import Child, own_arena, status_of, until
 
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
 SLOTS_AT = 128 + 8 * 9 + 8 * 1024  # layout.h: free lists and names lie before the process table
@@ -154,6 +154,8 @@ def test_the_table_is_full():
             except RuntimeError as error:
                 return str(error)
 
-        assert Child(join).result() == f"{_native.MAX_MEMBERS} processes share this session already: no room for another"
+        assert (
+            Child(join).result() == f"{_native.MAX_MEMBERS} processes share this session already: no room for another"
+        )
         until(arena.sweep, "the dead swept")
         assert isinstance(Child(join).result(), int)

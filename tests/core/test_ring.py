@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.core.tools import Child, until
 
 from holdfast.core import _native, session
-from tests.core.tools import Child, until
 
 
 def ring_of(capacity: int) -> _native.Ring:

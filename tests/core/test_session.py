@@ -9,9 +9,9 @@ import sys
 import textwrap
 
 import pytest
+from tests.core.tools import until
 
 from holdfast.core import _native, place, session
-from tests.core.tools import until
 
 USER = f"holdfast-{os.getuid()}"
 ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="needs root to make files of other users")
@@ -193,7 +193,9 @@ def test_a_killed_program_is_cleared_by_the_next(start, program, place_of_its_ow
 
 def test_a_killed_maker_of_names_is_cleared(start, program, place_of_its_own):
     """The same for named objects: the name is gone with the last who held it."""
-    process, _ = start("import holdfast, sys; e = holdfast.Event(name='x'); e.set(); print('made', flush=True); input()")
+    process, _ = start(
+        "import holdfast, sys; e = holdfast.Event(name='x'); e.set(); print('made', flush=True); input()"
+    )
     assert program("import holdfast; print(holdfast.Event(name='x').is_set())").stdout == "True\n"
     process.kill()
     process.wait()
@@ -251,7 +253,7 @@ def test_a_daemon_that_closed_all_its_files(start, program):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing(method, program, place_of_its_own):
-    """Children that end by os._exit, used and unused objects, and a Process still running when main ends: nothing left."""
+    """Children that end by os._exit, one of them after the main program: nothing is left."""
     done = program(f"""
         import multiprocessing, holdfast
         def use(lock):

@@ -15,7 +15,7 @@ import select
 import signal
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.core import _native, session
 
@@ -43,10 +43,16 @@ def until(condition: Callable[[], Any], what: str, seconds: float = WATCHDOG) ->
 
 
 def asleep(pid: int, thread: int | None = None) -> bool:
-    """Tell whether a thread (the main one) sleeps in a futex call."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread or pid}/syscall") as file:
-        number = file.read().split()[0]
-        return number.isdigit() and int(number) == FUTEX
+    """Tell whether a thread (the main one) sleeps in a futex call; just sleeps, where the system does not say more."""
+    task = f"/proc/{pid}/task/{thread or pid}"
+    with contextlib.suppress(OSError):
+        try:
+            with open(f"{task}/syscall") as file:
+                number = file.read().split()[0]
+            return number.isdigit() and int(number) == FUTEX
+        except OSError:
+            with open(f"{task}/stat") as file:
+                return file.read().rpartition(")")[2].split()[0] == "S"
     return False
 
 
@@ -72,7 +78,7 @@ class Child:
             _run(write, function, args)
         os.close(write)
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -87,9 +93,17 @@ class Child:
             self._status = status_of(self.pid, seconds)
         return self._status
 
+    def ended(self) -> bool:
+        """Tell whether it has ended; does not wait."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status is not None
+
     def kill(self) -> None:
         """SIGKILL, and reap."""
-        if self._status is None:
+        if not self.ended():
             os.kill(self.pid, signal.SIGKILL)
             self.wait()
 
@@ -146,7 +160,7 @@ class Peer:
         self.process.start()
         theirs.close()
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import itertools
 import threading
+import weakref
 
 import pool_tasks
 import pytest
@@ -62,6 +64,16 @@ def test_map_with_a_buffersize_reads_only_that_far_ahead(pool):
     assert [next(results) for _ in range(3)] == [0, 1, 4]
     assert len(taken) <= 3 + 4
     results.close()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_map_keeps_no_result_that_was_taken(pool, size):
+    """The caller's reference is the only one; the threads and the collector let go soon after."""
+    for thing in pool.map(pool_tasks.make_thing, range(6), chunksize=size):
+        gone = weakref.ref(thing)
+        del thing
+        while gone() is not None:  # the watchdog is the limit
+            gc.collect()
 
 
 @pytest.mark.parametrize(("size", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])

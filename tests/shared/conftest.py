@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import gc
+import os
+import time
 
 import pytest
 from tests.shared import targets
 
-from holdfast.core import session
+from holdfast.core import _native, session
+
+FORK_GRACE = 1.1  # seconds after a fork in which the core keeps what is dropped, for a child that may still want it
+WATCHDOG = 30.0  # seconds after which blocks that should have gone count as left
+
+_forked = 0.0
+
+
+def _note_fork():
+    global _forked
+    _forked = time.monotonic()
+
+
+os.register_at_fork(before=_note_fork)
 
 
 @pytest.fixture
@@ -30,12 +45,26 @@ def call_in(context):
     return call
 
 
+def _count():
+    """Blocks of both sessions, when everything dropped has been given back."""
+    gc.collect()
+    time.sleep(max(0.0, _forked + FORK_GRACE - time.monotonic()))
+    total = 0
+    for each in (session.current(), session.named()):
+        _native.Lock(each, None)  # making one gives back what waited for the end of the grace
+        each.sweep()
+        total += each.stats()["blocks"]
+    return total
+
+
 @pytest.fixture
 def blocks():
-    """How many blocks the session has: ``blocks()``."""
+    """How many blocks there are: ``blocks()``; ``blocks(n)`` waits until they are no more than that."""
 
-    def count():
-        gc.collect()
-        return session.current().stats()["blocks"]
+    def count(most=None):
+        deadline = time.monotonic() + WATCHDOG
+        while (found := _count()) > (found if most is None else most) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
 
     return count

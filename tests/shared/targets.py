@@ -64,6 +64,12 @@ def hold_for_ever(value, started):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def read_for_ever(array, started):
+    started.set()
+    while True:
+        array.sum()
+
+
 def double(thing):
     thing.x *= 2
     thing.y *= 2

@@ -104,17 +104,17 @@ def test_close_when_the_object_goes_first():
     ended, ready, go = [], threading.Event(), threading.Event()
     local = Local(close=lambda mine: ended.append(mine.user))
 
-    def work(local):
-        local.user = "other"
-        del local
+    box = [local]
+
+    def work():
+        box.pop().user = "other"
         ready.set()
         go.wait()
 
-    thread = threading.Thread(target=work, args=(local,))
+    thread = threading.Thread(target=work)
     thread.start()
     ready.wait()
     local.user = "main"
-    thread._args = ()
     del local
     assert sorted(ended) == ["main", "other"]
     go.set()

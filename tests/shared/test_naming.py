@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 
 import pytest
 from tests.shared import targets
@@ -111,10 +112,11 @@ def test_names_that_cannot_be():
                 make(name)
 
 
-def test_a_name_goes_with_its_last_user(name):
+def test_a_name_goes_with_its_last_user(name, blocks):
     """When nobody has the object any more, the name is free for another type."""
     value = Value("i", 5, name=name)
     del value
+    blocks()
     assert Value("d", name=name).value == 0.0
 
 
@@ -125,13 +127,12 @@ def test_a_named_lock_is_its_own(name):
         assert value.get_lock().offset != lock.offset
 
 
-def test_a_pickle_of_a_freed_value_is_an_error():
+def test_a_pickle_of_a_freed_value_is_an_error(blocks):
     """A pickle that is opened twice after the value has gone says so."""
-    import pickle
-
     data = pickle.dumps(Value("i", 5))
     value = pickle.loads(data)
     assert value.value == 5
     del value
+    blocks()
     with pytest.raises(GoneError):
         pickle.loads(data)

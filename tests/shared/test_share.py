@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import array
 import copy
+import multiprocessing
 import pickle
 import sys
 
-import numpy
+import numpy as np
 import pytest
 from tests.shared import targets
 
@@ -19,9 +20,9 @@ DTYPES = ["u1", "i8", "f2", "f8", "c16", "?", "S5", "U3", "M8[us]", "m8[s]", ">i
 
 def filled(dtype, shape=(4, 6)):
     """An array of that type with different bytes everywhere."""
-    made = numpy.zeros(shape, dtype)
+    made = np.zeros(shape, dtype)
     count = made.nbytes
-    made.reshape(-1).view("u1")[:] = numpy.arange(count) % 2 if dtype in ("?", "U3") else numpy.arange(count) % 50
+    made.reshape(-1).view("u1")[:] = np.arange(count) % 2 if dtype in ("?", "U3") else np.arange(count) % 50
     return made
 
 
@@ -37,12 +38,12 @@ def test_every_dtype_without_objects(dtype):
     """Type, shape and content stay; the pickle is small and comes home to the same memory."""
     made = filled(dtype)
     shared = share(made)
-    assert isinstance(shared, numpy.ndarray)
+    assert isinstance(shared, np.ndarray)
     assert same(shared, made)
-    assert not numpy.shares_memory(shared, made)
+    assert not np.shares_memory(shared, made)
     again = pickle.loads(pickle.dumps(shared))
     assert same(again, made)
-    assert numpy.shares_memory(again, shared)
+    assert np.shares_memory(again, shared)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0, 2), (2, 3, 4)])
@@ -58,7 +59,7 @@ def test_orders():
     """C and Fortran order are kept; what has gaps is put together in C order."""
     made = filled("i4")
     assert share(made).strides == made.strides
-    fortran = share(numpy.asfortranarray(made))
+    fortran = share(np.asfortranarray(made))
     assert fortran.flags.f_contiguous
     assert same(fortran, made)
     gaps = share(made[::2, ::-1])
@@ -89,23 +90,23 @@ def test_views_pickle_by_place(cut):
     again = pickle.loads(data)
     assert same(again, view)
     assert again.size == 0 or again.strides == view.strides
-    assert again.size == 0 or numpy.shares_memory(again, shared)
+    assert again.size == 0 or np.shares_memory(again, shared)
 
 
 def test_copies_and_results_are_private():
     """Copies pickle by value; what is computed is a plain array or scalar; in-place operations stay in place."""
-    shared = share(numpy.arange(6.0))
+    shared = share(np.arange(6.0))
     for private in (shared.copy(), copy.copy(shared), copy.deepcopy(shared), shared[[1, 2]]):
-        assert not numpy.shares_memory(private, shared)
+        assert not np.shares_memory(private, shared)
         again = pickle.loads(pickle.dumps(private))
-        assert type(again) is numpy.ndarray
+        assert type(again) is np.ndarray
         assert same(again, private)
-    assert type(shared + 1) is type(numpy.sqrt(shared)) is type(1 - shared) is numpy.ndarray
-    assert type(shared.sum()) is type(shared.max()) is numpy.float64
-    assert type(shared.reshape(2, 3).sum(axis=0)) is numpy.ndarray
+    assert type(shared + 1) is type(np.sqrt(shared)) is type(1 - shared) is np.ndarray
+    assert type(shared.sum()) is type(shared.max()) is np.float64
+    assert type(shared.reshape(2, 3).sum(axis=0)) is np.ndarray
     before = shared
     shared += 1
-    numpy.multiply(shared, 2, out=shared)
+    np.multiply(shared, 2, out=shared)
     assert shared is before
     assert shared.tolist() == [2, 4, 6, 8, 10, 12]
 
@@ -113,21 +114,21 @@ def test_copies_and_results_are_private():
 def test_arrays_are_aligned():
     """Elements begin at a multiple of 64 bytes."""
     for size in (1, 100, 10_000, 1_000_000):
-        assert share(numpy.zeros(size)).__array_interface__["data"][0] % 64 == 0
+        assert share(np.zeros(size)).__array_interface__["data"][0] % 64 == 0
 
 
 def test_what_cannot_be_shared_says_what_to_do():
     """Arrays of Python objects and masked arrays are refused with advice."""
-    for made in (numpy.array([{}]), numpy.zeros(2, [("a", "O")])):
+    for made in (np.array([{}]), np.zeros(2, [("a", "O")])):
         with pytest.raises(TypeError, match="astype"):
             share(made)
     with pytest.raises(TypeError, match=r"\.mask"):
-        share(numpy.ma.array([1, 2], mask=[0, 1]))
+        share(np.ma.array([1, 2], mask=[0, 1]))
 
 
 def test_writable_is_as_it_was_unless_asked():
     """By default as the source; ``writable=`` decides, here and where it arrives."""
-    made = numpy.arange(4)
+    made = np.arange(4)
     assert share(made).flags.writeable
     frozen = share(made, writable=False)
     assert not frozen.flags.writeable
@@ -139,14 +140,14 @@ def test_writable_is_as_it_was_unless_asked():
 
 def test_shared_stays_as_it_is():
     """Sharing again copies nothing; a plain view of a shared array is shared by place."""
-    shared = share(numpy.arange(10))
+    shared = share(np.arange(10))
     assert share(shared) is shared
-    assert numpy.shares_memory(share(shared[2:]), shared)
-    plain = numpy.asarray(shared)[3:]
-    assert numpy.shares_memory(share(plain), shared)
+    assert np.shares_memory(share(shared[2:]), shared)
+    plain = np.asarray(shared)[3:]
+    assert np.shares_memory(share(plain), shared)
     assert len(pickle.dumps(share(plain))) < 500
     frozen = share(shared, writable=False)
-    assert numpy.shares_memory(frozen, shared)
+    assert np.shares_memory(frozen, shared)
     assert shared.flags.writeable
     value, made = holdfast.Value("i"), holdfast.Array("i", 3)
     assert share(value) is value
@@ -155,7 +156,7 @@ def test_shared_stays_as_it_is():
 
 def test_a_write_elsewhere_is_seen_here(call_in):
     """Another process writes into the same array, and into a slice of it."""
-    shared = share(numpy.zeros(10))
+    shared = share(np.zeros(10))
     assert call_in(targets.write, shared, 3, 1.5) == ("SharedArray", True)
     call_in(targets.write, shared[5:], 0, 2.5)
     assert shared.tolist() == [0, 0, 0, 1.5, 0, 2.5, 0, 0, 0, 0]
@@ -163,8 +164,8 @@ def test_a_write_elsewhere_is_seen_here(call_in):
 
 def test_it_comes_back(call_in):
     """Through another process and back it is the same memory."""
-    shared = share(numpy.arange(10))
-    assert numpy.shares_memory(call_in(targets.hand_back, shared), shared)
+    shared = share(np.arange(10))
+    assert np.shares_memory(call_in(targets.hand_back, shared), shared)
 
 
 # ----------------------------------------------------------------------------------------------------- bytes
@@ -237,7 +238,7 @@ def test_other_code_takes_them_as_buffers(tmp_path):
     shared = share(bytearray(b"abcdefgh"))
     (tmp_path / "file").write_bytes(shared)
     assert (tmp_path / "file").read_bytes() == b"abcdefgh"
-    view = numpy.frombuffer(shared, "u1")
+    view = np.frombuffer(shared, "u1")
     shared[0] = 0
     assert view[0] == 0
     assert bytes(memoryview(shared).cast("B")[1:3]) == b"bc"
@@ -254,7 +255,7 @@ def test_buffers_of_numbers_are_shared_as_their_bytes():
 def test_other_objects_are_refused():
     """What is no buffer is a TypeError that says what to use."""
     for thing in (3, "text", [1, 2], None):
-        with pytest.raises(TypeError, match="pickle.dumps"):
+        with pytest.raises(TypeError, match=r"pickle\.dumps"):
             share(thing)
 
 
@@ -277,17 +278,17 @@ def test_numpy_is_not_imported_for_bytes(run_python):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: share(numpy.zeros(100)),
-        lambda: share(numpy.zeros(100))[3:],
-        lambda: share(numpy.zeros((9, 9)))[::2, ::2],
+        lambda: share(np.zeros(100)),
+        lambda: share(np.zeros(100))[3:],
+        lambda: share(np.zeros((9, 9)))[::2, ::2],
         lambda: share(b"abc"),
         lambda: share(bytearray(200))[3:9],
         lambda: memoryview(share(b"abc")),
-        lambda: pickle.loads(pickle.dumps(share(numpy.zeros(100))[3:])),
+        lambda: pickle.loads(pickle.dumps(share(np.zeros(100))[3:])),
         lambda: pickle.loads(pickle.dumps(share(b"abc")[1:])),
-        lambda: share(numpy.zeros(9)) + 1,
+        lambda: share(np.zeros(9)) + 1,
         lambda: share(b"abc") == b"abc",
-        lambda: numpy.asarray(share(numpy.zeros(9))),
+        lambda: np.asarray(share(np.zeros(9))),
     ],
 )
 def test_what_is_dropped_is_given_back(make, blocks):
@@ -296,31 +297,30 @@ def test_what_is_dropped_is_given_back(make, blocks):
     before = blocks()
     for _ in range(1000):
         make()
-    assert blocks() == before
+    assert blocks(before) <= before
 
 
 def test_a_view_keeps_the_memory(blocks):
     """A slice, and a plain array over it, keep the block; nothing else does."""
     before = blocks()
-    view = numpy.asarray(share(numpy.arange(1000))[10:20])
+    view = np.asarray(share(np.arange(1000))[10:20])
     part = share(b"hello")[1:3]
     assert (view.tolist(), part) == (list(range(10, 20)), b"el")
     assert blocks() == before + 2
     del view, part
-    assert blocks() == before
+    assert blocks(before) <= before
 
 
-def test_a_killed_reader_gives_back_what_it_had(context, blocks):
-    """The memory goes with the last process that has it."""
+def test_the_memory_goes_with_the_last_process(blocks):
+    """A process killed while it reads does not keep the memory, and does not take it from the others."""
     before = blocks()
-    shared = share(numpy.zeros(1000))
-    process = context.Process(target=targets.content, args=(shared,))
+    shared, started = share(np.zeros(1000)), holdfast.Event()
+    process = multiprocessing.get_context("fork").Process(target=targets.read_for_ever, args=(shared, started))
     process.start()
+    assert started.wait(60)
     process.kill()
     process.join()
-    process.close()
     assert shared.sum() == 0
-    del shared
-    if context.get_start_method() == "fork":  # elsewhere a pickle may have been lost with the process
-        targets_left = blocks() - before
-        assert targets_left in (0, 1)
+    del shared, started
+    process.close()
+    assert blocks(before) <= before

@@ -366,7 +366,7 @@ def test_what_is_dropped_is_given_back(make, blocks):
     before = blocks()
     for _ in range(1000):
         make()
-    assert blocks() == before
+    assert blocks(before) <= before
 
 
 def test_ten_thousand_values_at_once(blocks):
@@ -376,4 +376,4 @@ def test_ten_thousand_values_at_once(blocks):
     assert len(os.listdir("/proc/self/fd")) == files
     assert [value.value for value in values] == list(range(10_000))
     del values
-    assert blocks() == before
+    assert blocks(before) <= before

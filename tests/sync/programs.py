@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import threading
 import warnings
@@ -50,17 +49,17 @@ def with_errors(call: Any, *args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)
 
 
-def loads_and(data: bytes, method: str, *args: Any) -> Any:
-    """Unpickle an object and call a method of it."""
-    return getattr(pickle.loads(data), method)(*args)
-
-
 def add_under(lock: Any, block: Any, count: int) -> None:
     """Add 1 to an unprotected number ``count`` times, each under the lock."""
     number = memoryview(block).cast("q")
     for _ in range(count):
         with lock:
             number[0] += 1
+
+
+def take_and_give(lock: Any) -> None:
+    lock.acquire()
+    lock.release()
 
 
 def interrupt(pid: int) -> None:
@@ -71,18 +70,6 @@ def same(one: Any, other: Any) -> bool:
     return one is other
 
 
-KEPT: list[Any] = []
-
-
-def keep(thing: Any) -> None:
-    """Hold an object until the process ends."""
-    KEPT.append(thing)
-
-
-def enter_with(thing: Any) -> None:
-    thing.__enter__()
-
-
 def wait_under(condition: Any, timeout: float | None = None) -> bool:
     with condition:
         return condition.wait(timeout)
@@ -91,7 +78,3 @@ def wait_under(condition: Any, timeout: float | None = None) -> bool:
 def notify_under(condition: Any, n: int = 1) -> None:
     with condition:
         condition.notify(n)
-
-
-def waiters_of(condition: Any) -> int:
-    return len(condition._waiters)

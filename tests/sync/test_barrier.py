@@ -10,11 +10,11 @@ import uuid
 from threading import BrokenBarrierError
 
 import pytest
+from tests.core.tools import Child, until
+from tests.sync.programs import Worker
 
 from holdfast.core import _native, session
 from holdfast.sync.barrier import Barrier
-from tests.core.tools import Child, until
-from tests.sync.programs import Worker
 
 
 def leave_pid() -> None:

@@ -8,13 +8,13 @@ import threading
 import uuid
 
 import pytest
+from tests.core.tools import Child, until
+from tests.sync import programs
+from tests.sync.programs import Worker
 
 from holdfast.core import _native, handles
 from holdfast.sync.condition import Condition
 from holdfast.sync.lock import Lock, RLock
-from tests.core.tools import Child, until
-from tests.sync import programs
-from tests.sync.programs import Worker
 
 LOCKS = pytest.mark.parametrize("lock", [Lock, RLock, lambda: None], ids=["Lock", "RLock", "own"])
 
@@ -60,7 +60,7 @@ def test_pickles():
     assert copy._waiters is condition._waiters
     lock = Lock()
     assert pickle.loads(pickle.dumps((lock, Condition(lock))))[1]._lock is lock
-    with pytest.raises(TypeError, match="a Condition over <.*thread.lock.*> cannot be pickled"):
+    with pytest.raises(TypeError, match=r"a Condition over <.*thread.lock.*> cannot be pickled"):
         pickle.dumps(Condition(threading.Lock()))
 
 
@@ -206,10 +206,10 @@ def test_over_a_lock_of_threading(lock):
 
 @LOCKS
 def test_unheld(lock):
-    """wait and notify without the lock: RuntimeError."""
+    """Wait and notify without the lock: RuntimeError."""
     condition = Condition(lock())
     for call in (condition.wait, condition.notify, condition.notify_all):
-        with pytest.raises(RuntimeError, match="cannot (wait|notify) on un-acquired lock"):
+        with pytest.raises(RuntimeError, match=r"cannot (wait|notify) on un-acquired lock"):
             call()
 
 

@@ -9,10 +9,10 @@ import threading
 import uuid
 
 import pytest
-
-from holdfast.sync.event import Event
 from tests.core.tools import Child, until
 from tests.sync.programs import Worker
+
+from holdfast.sync.event import Event
 
 
 def test_wakes_processes_and_threads(peer_of, start_method):

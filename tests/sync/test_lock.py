@@ -11,13 +11,12 @@ import threading
 import uuid
 
 import pytest
-
-from holdfast.core import _native, session
-from holdfast.errors import AbandonedError, AbandonedWarning
-from holdfast.sync.lock import Lock, RLock
 from tests.core.tools import Child, until
 from tests.sync import programs
 from tests.sync.programs import Worker
+
+from holdfast.core import _native, session
+from holdfast.sync.lock import Lock, RLock
 
 BOTH = pytest.mark.parametrize("make", [Lock, RLock])
 
@@ -152,149 +151,6 @@ def test_unrelated_programs_share_a_name(make, run_python, place_of_its_own, tmp
     assert os.listdir(place_of_its_own) == []
 
 
-# ---- the death of a holder ----
-
-
-@BOTH
-def test_a_waiter_takes_over_from_a_killed_holder(make, peer_of, record_property):
-    """The waiter gets the lock, in another process, and is told who died."""
-    lock, holder, waiter = make(), peer_of(), peer_of()
-    holder.call(lock.acquire)
-    waiter.begin(programs.told, lock.acquire)
-    until(lock.waiters, "the waiter")
-    pid = holder.kill()
-    got, words = waiter.result()
-    assert got is True
-    assert len(words) == 1
-    assert re.match(rf"AbandonedWarning: holdfast.{make.__name__} was taken over from pid {pid}\b.*, which ended", words[0])
-    assert f"held by pid {waiter.pid}" in repr(lock)
-    waiter.call(lock.release)
-    assert lock.acquire(timeout=5)  # and nobody is told twice
-    lock.release()
-
-
-@BOTH
-def test_a_thread_takes_over(make, peer_of):
-    """A waiting thread here takes over from another process."""
-    lock, holder = make(), peer_of()
-    holder.call(lock.acquire)
-    waiter = Worker(programs.told, lock.acquire)
-    until(lock.waiters, "the waiter")
-    holder.kill()
-    got, words = waiter.result()
-    assert got is True
-    assert len(words) == 1
-
-
-@BOTH
-def test_without_waiting(make, peer_of):
-    """A non-blocking acquire finds the owner dead and gets the lock."""
-    lock, holder = make(), peer_of()
-    holder.call(lock.acquire)
-    pid = holder.kill()
-    with pytest.warns(AbandonedWarning, match=f"pid {pid}"):
-        until(lambda: lock.acquire(blocking=False), "the lock")
-    lock.release()
-
-
-@BOTH
-def test_many_waiters_one_is_told(make, peer_of):
-    """Of several waiters each gets the lock in turn, and one of them the warning."""
-    lock, holder = make(), peer_of()
-    holder.call(lock.acquire)
-    peers = [peer_of() for _ in range(3)]
-    for peer in peers:
-        peer.begin(programs.told, take_and_give, lock)
-    until(lambda: lock.waiters() == 3, "three waiters")
-    holder.kill()
-    assert sum(len(peer.result()[1]) for peer in peers) == 1
-    assert not lock.locked()
-
-
-def take_and_give(lock):
-    lock.acquire()
-    lock.release()
-
-
-def test_a_holder_that_ends_without_releasing(peer_of, start_method):
-    """An end in good order with the lock held counts as abandoned, too."""
-    lock, peer = Lock(), peer_of(start_method)
-    peer.call(lock.acquire)
-    pid = peer.end()
-    with pytest.warns(AbandonedWarning, match=f"taken over from pid {pid}"):
-        assert lock.acquire()
-
-
-def test_named_in_the_warning(peer_of):
-    """The warning names the lock if it has a name."""
-    name = f"test {uuid.uuid4().hex}"
-    lock, holder = Lock(name=name), peer_of()
-    holder.call(lock.acquire)
-    holder.kill()
-    with pytest.warns(AbandonedWarning, match=re.escape(f"holdfast.Lock {name!r} was taken over")):
-        assert lock.acquire()
-
-
-@BOTH
-@pytest.mark.parametrize("way", ["acquire", "__enter__"])
-def test_the_warning_as_an_error(make, way, peer_of):
-    """Under ``-W error`` the acquire raises, and the lock is not left held."""
-    lock, holder = make(), peer_of()
-    holder.call(lock.acquire)
-    holder.kill()
-    with pytest.raises(AbandonedWarning):
-        programs.with_errors(getattr(lock, way))
-    assert not lock.locked()
-    with lock:
-        pass
-
-
-@BOTH
-def test_raise_and_recover(make, peer_of):
-    """abandoned="raise": every acquire raises until somebody recovers; then it is that one's."""
-    lock, holder, waiter = make(abandoned="raise"), peer_of(), peer_of()
-    holder.call(lock.acquire)
-    waiter.begin(lock.acquire)
-    until(lock.waiters, "the waiter")
-    pid = holder.kill()
-    with pytest.raises(AbandonedError, match=rf"is abandoned: pid {pid}\b.* Call recover\(\)"):
-        waiter.result()
-    for blocking in (True, False):
-        with pytest.raises(AbandonedError):
-            lock.acquire(blocking)
-    with pytest.raises(RuntimeError):
-        lock.release()
-    lock.recover()
-    assert lock.locked()
-    assert not waiter.call(lock.acquire, False)
-    lock.release()
-    assert waiter.call(lock.acquire, True, 5)
-
-
-def test_recover_needs_a_death(peer_of):
-    """recover() of a lock that is free, or held by somebody living, is wrong use."""
-    for lock in (Lock(), Lock(abandoned="raise")):
-        with pytest.raises(RuntimeError, match=r"recover\(\) is for a lock whose holder died"):
-            lock.recover()
-        assert not lock.locked()
-        peer_of().call(lock.acquire)
-        with pytest.raises(RuntimeError, match="free or held"):
-            lock.recover()
-
-
-def test_a_dead_waiter_disturbs_nobody(peer_of):
-    """A waiter is killed in its sleep; the next one gets the lock."""
-    lock, victim, other = Lock(), peer_of(), peer_of()
-    lock.acquire()
-    victim.begin(lock.acquire)
-    until(victim.asleep, "the victim asleep")
-    other.begin(lock.acquire)
-    until(other.asleep, "the other asleep")
-    victim.kill()
-    lock.release()
-    assert other.result() is True
-
-
 # ---- fork ----
 
 
@@ -378,7 +234,7 @@ def test_many_forks_under_use():
 @BOTH
 def test_release_of_a_free_lock(make):
     """As in threading."""
-    with pytest.raises(RuntimeError, match="release un(locked|-acquired) lock"):
+    with pytest.raises(RuntimeError, match=r"release un(locked|-acquired) lock"):
         make().release()
 
 
@@ -411,7 +267,7 @@ def test_wrong_policy():
 
 
 def test_policy_of_a_name():
-    """abandoned="raise" of a lock that was made with "warn" is refused: its holders' deaths would pass with a warning."""
+    """abandoned="raise" of a lock that was made with "warn" is refused: a death would pass with a warning."""
     name = f"test {uuid.uuid4().hex}"
     kept = Lock(name=name)
     with pytest.raises(ValueError, match=re.escape(repr(name))):
@@ -440,7 +296,7 @@ def test_repr(make, peer_of):
     with lock:
         held = rf"<locked {kind} object at 0x[0-9a-f]+, held by pid {os.getpid()} thread 'MainThread'"
         assert re.fullmatch(held + ">", repr(lock))
-        peer.begin(take_and_give, lock)
+        peer.begin(programs.take_and_give, lock)
         until(lock.waiters, "a waiter")
         assert re.fullmatch(held + r", 1 waiting for \d+\.\d s>", repr(lock))
     peer.result()
@@ -450,7 +306,8 @@ def test_repr(make, peer_of):
 
 def test_signal_handler_that_uses_the_lock():
     """A handler that runs while its thread waits for one lock may take and release another, and the same without
-    waiting."""
+    waiting.
+    """
     lock, other, ran = Lock(), Lock(), []
 
     def handler(*_):

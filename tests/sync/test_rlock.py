@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-
-from holdfast.sync.lock import RLock
 from tests.core.tools import until
 from tests.sync import programs
 from tests.sync.programs import Worker
+
+from holdfast.sync.lock import RLock
 
 
 def test_taken_again_across_processes(peer_of, start_method):

@@ -9,11 +9,11 @@ import sys
 import uuid
 
 import pytest
+from tests.core.tools import Child, until
+from tests.sync.programs import Worker
 
 from holdfast.core import session
 from holdfast.sync.semaphore import BoundedSemaphore, Semaphore
-from tests.core.tools import Child, until
-from tests.sync.programs import Worker
 
 BOTH = pytest.mark.parametrize("make", [Semaphore, BoundedSemaphore])
 

@@ -7,6 +7,9 @@ import signal
 import threading
 
 import pytest
+from tests.core.tools import asleep, until
+from tests.sync import programs
+from tests.sync.programs import Worker
 
 from holdfast.core import _native, session
 from holdfast.sync.barrier import Barrier
@@ -14,9 +17,6 @@ from holdfast.sync.condition import Condition
 from holdfast.sync.event import Event
 from holdfast.sync.lock import Lock, RLock
 from holdfast.sync.semaphore import Semaphore
-from tests.core.tools import asleep, until
-from tests.sync import programs
-from tests.sync.programs import Worker
 
 
 @pytest.fixture

@@ -66,14 +66,16 @@ def _results(
 ) -> Iterator[Any]:
     try:
         while futures:
-            result = _result(futures.popleft(), deadline)
             for call in itertools.islice(calls, 1):
                 futures.append(executor.submit(*call))
-            if many:
-                yield from result
-            else:
-                yield result
-            del result
+            # No name for what is yielded: its caller's reference shall be the only one.
+            if not many:
+                yield _result(futures.popleft(), deadline)
+                continue
+            chunk = _result(futures.popleft(), deadline)
+            chunk.reverse()
+            while chunk:
+                yield chunk.pop()
     finally:
         for future in futures:
             future.cancel()

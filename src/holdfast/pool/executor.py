@@ -58,7 +58,7 @@ class ProcessPoolExecutor(Executor):
         max_tasks_per_child: int | None = None,
     ) -> None:
         if max_workers is not None and max_workers <= 0:
-            raise ValueError(f"max_workers={max_workers} must be greater than 0")
+            raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer={initializer!r} must be a callable")
         method = popen.default_method() if mp_context is None else mp_context.get_start_method()

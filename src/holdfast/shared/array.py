@@ -23,7 +23,6 @@ __all__ = ["Array", "RawArray"]
 class RawArray(faces.Face):
     """A shared array without a lock: what ``Array(..., lock=False)`` gives."""
 
-    __module__ = "holdfast"
     _holdfast_word = "Array"
     _holdfast_view: memoryview | None
 

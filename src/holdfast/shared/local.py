@@ -113,30 +113,33 @@ def _this_thread() -> _Thread:
     if token is None:
         token = _threads.token = _Thread()
         if threading.get_ident() == threading.main_thread().ident:
-            atexit.register(token.finish)  # while the interpreter is still whole
-            if _is_child_of_multiprocessing():
-                _finish_with_threading(token)
+            _finish_with_the_process(token)
     return token
 
 
-def _is_child_of_multiprocessing() -> bool:
-    module = sys.modules.get("multiprocessing.process")
-    return module is not None and module.parent_process() is not None
+def _finish_with_the_process(token: _Thread) -> None:
+    """Have the main thread's attributes ended while the interpreter is still whole.
 
-
-def _finish_with_threading(token: _Thread) -> None:
-    """Children of multiprocessing end by ``os._exit``, without atexit; the end of threading is what they do run."""
+    Children of multiprocessing end by ``os._exit``, without atexit; the end of threading is what they do run.
+    """
+    atexit.register(token.finish)
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
-        with contextlib.suppress(RuntimeError):
-            register(token.finish)
+        with contextlib.suppress(RuntimeError):  # threading has ended already
+            register(_finish_in_a_child, token)
+
+
+def _finish_in_a_child(token: _Thread) -> None:
+    module = sys.modules.get("multiprocessing.process")
+    if module is not None and module.parent_process() is not None:
+        token.finish()
 
 
 def _after_fork_in_child() -> None:
     token: _Thread | None = getattr(_threads, "token", None)
     if token is not None:
         token.forked()
-        _finish_with_threading(token)
+        _finish_with_the_process(token)  # the thread that forked is the main one now
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -21,8 +21,6 @@ class SharedArray(np.ndarray):
     What is computed from it is a plain array of this process.
     """
 
-    __module__ = "holdfast"
-
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         """Give results back as plain arrays, and scalars where NumPy gives scalars."""
         if array is self:

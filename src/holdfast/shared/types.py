@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import sys
 from typing import Any, Final
 
 __all__ = ["CELL_CODES", "NUMBERS", "TYPES", "describe", "numbers", "packed", "resolve", "signature", "unpacked"]
@@ -38,6 +39,8 @@ CELL_CODES: Final[dict[Any, str]] = {
 
 # Types whose arrays can be read and checked as numbers, and the typecode of `array` and `memoryview` for them.
 NUMBERS: Final[dict[Any, str]] = {type_: code for type_, code in CELL_CODES.items() if type_ in TYPES.values()}
+
+_ORDERS: Final = ("__ctype_be__", "__ctype_le__")
 
 
 def resolve(typecode_or_type: Any) -> Any:
@@ -81,17 +84,22 @@ def signature(ctype: Any) -> str:
 
 
 def packed(ctype: Any) -> Any:
-    """Return a type in a form that pickles; types made by ``element * n`` have no name to import them by."""
+    """Return a type in a form that pickles: arrays and types of the other byte order have no name to import them by."""
     if issubclass(ctype, ctypes.Array) and ctype is ctype._type_ * ctype._length_:
         return packed(ctype._type_), ctype._length_
+    foreign, native = _ORDERS if sys.byteorder == "little" else _ORDERS[::-1]
+    known = getattr(ctype, native, ctype)
+    if known is not ctype and getattr(known, foreign, None) is ctype:
+        return known, foreign
     return ctype
 
 
 def unpacked(form: Any) -> Any:
     """Return the type that :func:`packed` was given."""
-    if isinstance(form, tuple):
-        return unpacked(form[0]) * form[1]
-    return form
+    if not isinstance(form, tuple):
+        return form
+    inner, how = form
+    return getattr(inner, how) if isinstance(how, str) else unpacked(inner) * how
 
 
 def numbers(code: str, values: Any) -> Any:

@@ -31,7 +31,6 @@ def _same(code: str, other: str) -> bool:
 class Number(_native.Cell):
     """A shared number without a lock: what ``Value(..., lock=False)`` gives. All its operations are atomic."""
 
-    __module__ = "holdfast"
     __slots__ = ("__weakref__",)
 
     @classmethod

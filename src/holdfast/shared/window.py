@@ -27,7 +27,6 @@ class Window(faces.Face):
     A read-only window refuses assignments; from 3.12 on its buffer is read-only too (3.11 has no way to say so).
     """
 
-    __module__ = "holdfast"
     __hash__ = None  # type: ignore[assignment]
     _holdfast_at: int
     _holdfast_view: memoryview

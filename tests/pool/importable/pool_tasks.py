@@ -25,6 +25,14 @@ def pid(*_):
     return os.getpid()
 
 
+class Thing(list):
+    """A list that can be weakly referred to."""
+
+
+def make_thing(n):
+    return Thing([n])
+
+
 def nothing(*_):
     return None
 
