@@ -34,7 +34,7 @@ struct ar_actor {
     int family;     /* the first so many share a mapping: all of them hold permits of one semaphore */
     ar_mail *mail;  /* AR_MAIL of them, shared with the other actors */
     bool counted;   /* mail is counted (sent, received), so that it keeps its block alive; nobody may die then */
-    bool modest;    /* makes few large blocks, and bears that none is left: the dead keep theirs for a second */
+    bool modest;    /* makes few large blocks, and bears a lack of memory: what is dropped at deaths and forks stays a second */
     bool forks;     /* have children that end at once */
     uint64_t random;
     unsigned long steps;

@@ -27,6 +27,8 @@ TIMEOUT = 150  # seconds; each program has a watchdog of its own that is shorter
 
 PRIMITIVES = ["lock", "event", "semaphore", "condition", "gate", "ring", "cell"]
 PARTS = [*PRIMITIVES, "owner", "wait", "killpoints", "roster"]
+ARENA = ["alloc", "chunks", "members", "session"]  # the real thing, where the other tests bring a stand-in
+ARENA_TESTS = ["stress_session", "stress_death_session", "stress_leak"]
 EXPLORER = ["explore", "explore_main", "platform_explore"]
 
 BASE = ["-std=c11", "-g", "-pthread", "-Wall", "-Wextra", f"-I{CORE}", f"-I{HERE}", f"-fmacro-prefix-map={HERE}/="]
@@ -103,11 +105,13 @@ def build(flavour: str, name: str, mutant: str = "none") -> Path:
     flags = [*FLAVOURS[flavour], f"-DHF_MUTANT={mutant}"]
     headers = [*CORE.glob("*.h"), *HERE.glob("*.h")]
     parts = PARTS if flavour == "explore" else [*PARTS, "platform_linux"]
+    if name in ARENA_TESTS:
+        parts = [*parts, *ARENA]
     objects = [where / f"{part}.o" for part in parts]
     with building[where]:
         for part, object_file in zip(parts, objects, strict=True):
             compile_to(object_file, [*flags, *STRICT, "-c"], [CORE / f"{part}.c"], headers)
-    beside = {"explore": EXPLORER, "death": []}.get(flavour, ["stress"])
+    beside = ["arena"] if name in ARENA_TESTS else {"explore": EXPLORER, "death": []}.get(flavour, ["stress"])
     sources = [HERE / f"{part}.c" for part in [*beside, name]]
     compile_to(where / f"{name}.x", [*flags, "-Wno-clobbered"], [*sources, *objects], headers)
     return where / f"{name}.x"
@@ -188,7 +192,12 @@ def plan(wanted: list[str]) -> list[tuple[str, str]]:
         *(("explore", f"explore_{name}") for name in PRIMITIVES),
         *(("tsan", f"stress_{name}") for name in PRIMITIVES),
         *(("asan", f"stress_{name}") for name in PRIMITIVES),
+        ("tsan", "stress_session"),
+        ("asan", "stress_session"),
+        ("asan", "stress_leak"),
         ("death", "stress_death"),
+        ("death", "stress_death_session"),
+        ("death", "stress_leak"),
         *(("mutants", name) for name in mutants()),
     ]
     kinds = {kind for kind, _ in everything} & set(wanted)

@@ -59,7 +59,7 @@ static unsigned long run(double seconds, bool forks) {
     hf_store(&end, hf_now() + (uint64_t)(seconds * 1e9 * ar_scale()), HF_RELAXED);
     for (int i = 0; i < THREADS; i++) {
         actor[i] = (struct ar_actor){.sessions = session, .count = MEMBERS, .family = TOGETHER, .mail = mail, .counted = true,
-                                     .forks = forks, .random = 0x9e3779b97f4a7c15ull * (unsigned)(i + 1)};
+                                     .forks = forks, .modest = forks, .random = 0x9e3779b97f4a7c15ull * (unsigned)(i + 1)};
         ar_must(pthread_create(&thread[i], NULL, work, &actor[i]) == 0);
     }
     for (int i = 0; i < THREADS; i++) {

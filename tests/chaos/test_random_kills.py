@@ -64,7 +64,7 @@ def massacre(record_property):
                 buried(number)
                 alongside()
             stop[0] = 1
-            until(lambda: (alongside(), all([one.ended() for one in workers.values()]))[1], f"seed {seed}: all end")
+            until(lambda: (alongside(), all(one.ended() for one in workers.values()))[1], f"seed {seed}: all end")
             for worker in workers.values():
                 worker.result()
         finally:
