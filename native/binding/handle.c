@@ -115,7 +115,7 @@ static PyObject *get_name(PyObject *self, void *unused) {
     if (((HandleObject *)self)->h.uid == 0) Py_RETURN_NONE;
     struct hf_block *b = block_of(self);
     if (b->name_length == 0) Py_RETURN_NONE;
-    return PyBytes_FromStringAndSize((const char *)b + b->name_at, (Py_ssize_t)b->name_length);
+    return PyBytes_FromStringAndSize(hf_name_of(b), (Py_ssize_t)b->name_length);
 }
 
 /* A handle whose block is gone stands on private memory that has no block before it. */

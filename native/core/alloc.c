@@ -99,10 +99,6 @@ static bool wanted(struct hf_block *b) {
 
 /* ---- names ---- */
 
-static const char *name_of(struct hf_block *b) {
-    return (const char *)b + b->name_at;
-}
-
 static uint64_t hash_name(uint32_t kind, const char *name, uint32_t length) {
     uint64_t h = 14695981039346656037ull ^ kind; /* FNV-1a */
     for (uint32_t i = 0; i < length; i++) h = (h ^ (unsigned char)name[i]) * 1099511628211ull;
@@ -117,7 +113,7 @@ static struct hf_block *find_name(struct hf_session *s, const struct hf_new *how
     for (uint64_t o = *bucket(s, hash); o != 0; o = at(s, o)->next) {
         struct hf_block *b = at(s, o);
         if (b->name_hash == hash && hf_load(&b->kind, HF_RELAXED) == (uint32_t)how->kind &&
-            b->name_length == how->name_length && memcmp(name_of(b), how->name, b->name_length) == 0)
+            b->name_length == how->name_length && memcmp(hf_name_of(b), how->name, b->name_length) == 0)
             return b;
     }
     return NULL;
@@ -158,7 +154,8 @@ static void free_block(struct hf_session *s, struct hf_block *b) {
     for (uint64_t o = b->child; o != 0;) {
         struct hf_block *child = at(s, o);
         o = child->child;
-        free_one(s, child);
+        /* one that a member who died in here freed already is on its free list again */
+        if (hf_load(&child->kind, HF_RELAXED) == HF_KIND_CHILD) free_one(s, child);
     }
     free_one(s, b);
 }
@@ -210,6 +207,10 @@ static bool has_parent(struct hf_session *s, struct hf_block *b) {
     return false;
 }
 
+static uint32_t type_at(struct hf_session *s, struct hf_block *b) {
+    return hf_chunk_type(hf_load(hf_chunk_word(s, chunk_of(s, offset_of(s, b))), HF_RELAXED));
+}
+
 static void mend(struct hf_session *s, struct hf_block *b, const void *with) {
     (void)with;
     uint32_t kind = hf_load(&b->kind, HF_RELAXED);
@@ -218,7 +219,7 @@ static void mend(struct hf_session *s, struct hf_block *b, const void *with) {
     } else if (kind != HF_KIND_NONE) {
         if (!wanted(b)) free_block(s, b);
         else if (b->name_hash != 0) link_name(s, b);
-    } else if (b->type == HF_CHUNK_RUN) {
+    } else if (type_at(s, b) == HF_CHUNK_RUN) { /* b->type may not have been written yet */
         hf_chunk_set(s, chunk_of(s, offset_of(s, b)), 0, 1);
     }
 }
@@ -280,7 +281,7 @@ static void prepare(struct hf_session *s, const struct hf_who *who, const struct
     b->nbytes = how->nbytes;
     set_ref(b, who->member);
     if (how->name == NULL) return;
-    b->name_at = (uint32_t)name_at;
+    b->name_at = (uint32_t)(name_at / HF_NAME_UNIT);
     b->name_length = how->name_length;
     memcpy((char *)b + name_at, how->name, how->name_length);
     b->name_hash = hash_name(how->kind, how->name, how->name_length);
@@ -305,8 +306,8 @@ static bool commit_outside(struct hf_session *s, const struct hf_who *who, struc
 
 /* Under the guard (given up for a while if large). */
 static struct hf_block *make(struct hf_session *s, const struct hf_who *who, const struct hf_new *how) {
-    uint64_t name_at = HF_BODY_AT + how->nbytes;
-    uint64_t bytes = name_at + (how->name != NULL ? how->name_length : 0);
+    uint64_t name_at = (HF_BODY_AT + how->nbytes + HF_NAME_UNIT - 1) / HF_NAME_UNIT * HF_NAME_UNIT;
+    uint64_t bytes = how->name != NULL ? name_at + how->name_length : HF_BODY_AT + how->nbytes;
     uint32_t type = type_for(bytes);
     bool run = type == HF_CHUNK_RUN;
     bool outside = run && bytes > LARGE && how->name == NULL;
@@ -373,7 +374,7 @@ static int open_or_make(struct hf_session *s, const struct hf_who *who, const st
 
 int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new *how, struct hf_handle *h) {
     struct hf_block *b = NULL;
-    if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, who);
+    if (HF_UNLIKELY(hf_load(&s->graves, HF_RELAXED) != NULL)) bury_due(s, who);
     hf_enter(s, who);
     uint64_t used = s->header->used_chunks;
     int r = open_or_make(s, who, how, &b);
@@ -473,10 +474,12 @@ static uint64_t drop_ref(struct hf_session *s, const struct hf_who *who, uint64_
 }
 
 static void bury_due(struct hf_session *s, const struct hf_who *who) {
-    if (hf_now() - s->forked < FORK_GRACE) return;
+    uint64_t now = hf_now();
     pthread_mutex_lock(&s->local);
-    struct hf_grave *g = s->graves;
-    s->graves = NULL;
+    struct hf_grave *g = hf_load(&s->graves, HF_RELAXED), *last = NULL;
+    for (; g != NULL && g->due > now; g = g->next) last = g; /* newest first: from the first that is due, all are */
+    if (last != NULL) last->next = NULL;
+    else hf_store(&s->graves, NULL, HF_RELAXED);
     pthread_mutex_unlock(&s->local);
     while (g != NULL) {
         struct hf_grave *next = g->next;
@@ -493,14 +496,16 @@ static void bury_due(struct hf_session *s, const struct hf_who *who) {
 
 /* Just after a fork the child has not yet taken its references: drop ours a little later. */
 static bool bury(struct hf_session *s, const struct hf_handle *h) {
-    if (HF_LIKELY(s->forked == 0) || hf_now() - s->forked >= FORK_GRACE) return false;
+    uint64_t forked = hf_load(&s->forked, HF_RELAXED);
+    if (HF_LIKELY(forked == 0) || hf_now() - forked >= FORK_GRACE) return false;
     struct hf_grave *g = malloc(sizeof *g);
     if (g == NULL) return false;
     g->offset = h->offset;
     g->uid = h->uid;
     pthread_mutex_lock(&s->local);
-    g->next = s->graves;
-    s->graves = g;
+    g->due = hf_load(&s->forked, HF_RELAXED) + FORK_GRACE; /* later forks did not copy the handle */
+    g->next = hf_load(&s->graves, HF_RELAXED);
+    hf_store(&s->graves, g, HF_RELAXED);
     pthread_mutex_unlock(&s->local);
     return true;
 }
@@ -513,7 +518,7 @@ void hf_drop(struct hf_session *s, struct hf_handle *h) {
         return;
     }
     struct hf_who who = {s, me, hf_thread()};
-    if (HF_UNLIKELY(s->graves != NULL)) bury_due(s, &who);
+    if (HF_UNLIKELY(hf_load(&s->graves, HF_RELAXED) != NULL)) bury_due(s, &who);
     uint64_t idle = 0;
     hf_enter(s, &who);
     if (unlist(s, h) && !bury(s, h)) idle = drop_ref(s, &who, h->offset, h->uid);
@@ -557,13 +562,14 @@ uint64_t hf_trim(struct hf_session *s, const struct hf_who *who, uint64_t keep_b
         if (b == NULL) break;
         uint64_t first = chunk_of(s, offset_of(s, b));
         hf_exit(s);
+        /* First no longer said to be reserved, then given back: never the other way round, whoever dies between. */
+        for (uint64_t i = first + 1; i < first + chunks; i++) hf_and(hf_chunk_word(s, i), ~HF_CHUNK_COMMITTED, HF_RELAXED);
         uint64_t punched = chunks > 1 ? chunks - 1 : 0;
         if (punched != 0) hf_file_punch(s->fd, hf_chunk_at(s, first + 1), punched * HF_CHUNK);
         hf_enter(s, who);
-        for (uint64_t i = first + 1; i < first + chunks; i++) hf_and(hf_chunk_word(s, i), ~HF_CHUNK_COMMITTED, HF_RELAXED);
         free_block(s, b);
-        hf_file_punch(s->fd, hf_chunk_at(s, first), HF_CHUNK); /* the first chunk too, under the guard: it is small */
         hf_and(hf_chunk_word(s, first), ~HF_CHUNK_COMMITTED, HF_RELAXED);
+        hf_file_punch(s->fd, hf_chunk_at(s, first), HF_CHUNK); /* the first chunk too, under the guard: it is small */
         given += chunks * HF_CHUNK;
     }
     hf_exit(s);

@@ -54,10 +54,11 @@ enum hf_kind {
  *
  *   free ──cas──▶ joining ──▶ alive ──────────▶ leaving
  *     ▲              │           │ process gone    │ process gone
- *     │◀─process gone┘           ▼                 ▼
- *     │◀─────── hf_sweep ────── dead              left          (a second or more later)
- *     └◀─────── hf_sweep ──────────────────────────┘
- *
+ *     │              │           ▼                 ▼
+ *     │              │          dead              left ◀─ joining, process gone
+ *     └◀─ hf_sweep ──┼───────────┴─────────────────┘     a second or more later
+ *                    └◀──cas─────┴─────────────────┘     the same, by a joiner who finds no slot free and then
+ *                                                        drops what the one before it held
  * A leaving member still lives, and holds what it holds: it has only announced that its end will be no accident.
  * The pid stands in the state itself, so that a slot whose claimant died while joining can be told and freed. */
 enum hf_slot_state {
@@ -92,7 +93,7 @@ struct hf_block {
     hf_a32 received;     /* 36 pickles arrived */
     uint64_t name_hash;  /* 40 0: no name. A child: offset of its parent */
     uint32_t name_length; /* 48 */
-    uint32_t name_at;    /* 52 offset of the name from the block */
+    uint32_t name_at;    /* 52 where the name begins, in units of 64 bytes from the block */
     uint64_t child;      /* 56 first of the chain of children */
     hf_a64 refs[HF_SLOTS / 64]; /* 64 one bit per process table slot that holds it */
 };

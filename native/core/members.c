@@ -43,19 +43,41 @@ enum hf_fate hf_fate(struct hf_session *s, uint32_t member) {
     return end == HF_SLOT_DEAD ? HF_DIED : HF_LEFT;
 }
 
-/* A slot whose claimant died while joining is free again. */
-static void free_if_orphaned(struct hf_slot *slot) {
+/* A slot whose claimant died while joining is the next sweep's: a tenant before it may have left references. */
+static void end_if_orphaned(struct hf_slot *slot) {
     uint32_t word = hf_load(&slot->state, HF_RELAXED);
-    if (state_of(word) == HF_SLOT_JOINING && hf_process_start(pid_of(word)) == 0)
-        hf_cas(&slot->state, &word, HF_SLOT_FREE, HF_RELEASE);
+    if (state_of(word) != HF_SLOT_JOINING || hf_process_start(pid_of(word)) != 0) return;
+    hf_store(&slot->ended, hf_now(), HF_RELAXED);
+    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | HF_SLOT_LEFT, HF_RELEASE);
+}
+
+/* Has this slot's tenant been gone for long enough? Also notes a death, for the next time. */
+static bool sweepable(struct hf_session *s, struct hf_slot *slot, uint64_t now) {
+    uint32_t state = state_of(hf_load(&slot->state, HF_ACQUIRE));
+    if (state == HF_SLOT_ALIVE || state == HF_SLOT_LEAVING) hf_fate(s, hf_load(&slot->member, HF_RELAXED));
+    if (state != HF_SLOT_DEAD && state != HF_SLOT_LEFT) return false;
+    return now - hf_load(&slot->ended, HF_RELAXED) >= SWEEP_AFTER;
 }
 
 static struct hf_slot *claim(struct hf_session *s, uint32_t claimed) {
     for (unsigned i = 0; i < HF_SLOTS; i++) {
         struct hf_slot *slot = &s->header->slot[i];
-        free_if_orphaned(slot);
+        end_if_orphaned(slot);
         uint32_t word = HF_SLOT_FREE;
         if (slot->generation < HF_MAX_GENERATION && hf_cas(&slot->state, &word, claimed, HF_ACQUIRE)) return slot;
+    }
+    return NULL;
+}
+
+/* The table is full, and perhaps no member sweeps: take the slot of one who is gone, with what it still held. */
+static struct hf_slot *inherit(struct hf_session *s, uint32_t claimed) {
+    uint64_t now = hf_now();
+    for (unsigned i = 0; i < HF_SLOTS; i++) {
+        struct hf_slot *slot = &s->header->slot[i];
+        uint32_t word = hf_load(&slot->state, HF_ACQUIRE);
+        if (!sweepable(s, slot, now) || slot->generation >= HF_MAX_GENERATION) continue;
+        if (state_of(word) != HF_SLOT_DEAD && state_of(word) != HF_SLOT_LEFT) continue;
+        if (hf_cas(&slot->state, &word, claimed, HF_ACQUIRE)) return slot;
     }
     return NULL;
 }
@@ -87,18 +109,30 @@ static void hold_all(struct hf_session *s, const struct hf_who *who) {
     hf_exit(s);
 }
 
+/* What is noted for our slot is the one's before us. */
+static void renounce(struct hf_session *s, const struct hf_who *who) {
+    uint64_t mask[HF_SLOTS / 64] = {0};
+    uint32_t index = who->member & (HF_SLOTS - 1);
+    mask[index / 64] = 1ull << (index % 64);
+    hf_enter(s, who);
+    hf_forget_slots(s, mask);
+    hf_exit(s);
+}
+
 uint32_t hf_join(struct hf_session *s) {
     pthread_mutex_lock(&s->local);
     uint32_t me = hf_load(&s->me, HF_RELAXED);
-    for (int patience = 100; me == 0 && patience > 0; patience--) {
-        uint32_t pid = (uint32_t)getpid();
-        struct hf_slot *slot = claim(s, pid << HF_SLOT_PID_SHIFT | HF_SLOT_JOINING);
+    for (int patience = 300; me == 0 && patience > 0; patience--) { /* the dead keep a slot for a second */
+        uint32_t pid = (uint32_t)getpid(), claimed = pid << HF_SLOT_PID_SHIFT | HF_SLOT_JOINING;
+        struct hf_slot *slot = claim(s, claimed);
+        bool inherited = slot == NULL && (slot = inherit(s, claimed)) != NULL;
         if (slot != NULL) {
             me = occupy(s, slot, pid);
             struct hf_who who = {s, me, hf_thread()};
+            if (inherited) renounce(s, &who);
             hold_all(s, &who);
             hf_store(&s->me, me, HF_RELAXED);
-        } else { /* full, perhaps of the dead: members sweep when they allocate */
+        } else { /* full, perhaps of those who died just now */
             nanosleep(&(struct timespec){0, 10000000}, NULL);
         }
     }
@@ -118,12 +152,20 @@ void hf_leave(struct hf_session *s) {
     hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | HF_SLOT_LEAVING, HF_RELEASE);
 }
 
-/* Under the guard. Is this slot's tenant gone for long enough? */
-static bool sweepable(struct hf_session *s, struct hf_slot *slot, uint64_t now) {
-    uint32_t state = state_of(hf_load(&slot->state, HF_ACQUIRE));
-    if (state == HF_SLOT_ALIVE || state == HF_SLOT_LEAVING) hf_fate(s, hf_load(&slot->member, HF_RELAXED));
-    if (state != HF_SLOT_DEAD && state != HF_SLOT_LEFT) return false;
-    return now - hf_load(&slot->ended, HF_RELAXED) >= SWEEP_AFTER;
+void hf_depart(struct hf_session *s) {
+    uint32_t me = hf_swap(&s->me, 0, HF_RELAXED);
+    if (me == 0) return;
+    struct hf_slot *slot = hf_slot_of(s, me);
+    uint32_t word = hf_load(&slot->state, HF_RELAXED);
+    hf_store(&slot->ended, hf_now(), HF_RELAXED);
+    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | HF_SLOT_LEFT, HF_RELEASE);
+}
+
+/* Swept, unless a joiner inherited it meanwhile: that one waits for the guard before it holds anything. */
+static void vacate(struct hf_slot *slot) {
+    uint32_t word = hf_load(&slot->state, HF_RELAXED);
+    if (state_of(word) == HF_SLOT_DEAD || state_of(word) == HF_SLOT_LEFT)
+        hf_cas(&slot->state, &word, HF_SLOT_FREE, HF_RELEASE);
 }
 
 unsigned hf_sweep(struct hf_session *s, const struct hf_who *who) {
@@ -140,7 +182,7 @@ unsigned hf_sweep(struct hf_session *s, const struct hf_who *who) {
     if (count != 0) {
         hf_forget_slots(s, mask);
         for (unsigned i = 0; i < HF_SLOTS; i++)
-            if (mask[i / 64] >> (i % 64) & 1) hf_store(&s->header->slot[i].state, HF_SLOT_FREE, HF_RELEASE);
+            if (mask[i / 64] >> (i % 64) & 1) vacate(&s->header->slot[i]);
     }
     hf_exit(s);
     return count;

@@ -91,8 +91,10 @@ static const char *read_stat(int32_t pid, char *text, size_t size) {
 uint64_t hf_process_start(int32_t pid) {
     char text[1024];
     const char *field = pid > 0 ? read_stat(pid, text, sizeof text) : NULL;
-    if (field == NULL || *field == 'Z' || *field == 'X' || *field == 'x') return 0;
+    if (field == NULL) return 0;
+    bool ended = *field == 'Z' || *field == 'X' || *field == 'x'; /* at least its first thread */
     for (int i = 3; i < 22; i++) { /* field 3 is the state, field 22 the start time */
+        if (i == 20 && ended && strtol(field, NULL, 10) <= 1) return 0; /* and no other thread is left */
         field = strchr(field, ' ');
         if (field == NULL) return 0;
         field++;

@@ -30,7 +30,7 @@ static void before_fork(void) {
 static void after_fork_parent(void) {
     uint64_t now = hf_now();
     for (struct hf_session *s = all_sessions; s != NULL; s = s->others) {
-        s->forked = now;
+        hf_store(&s->forked, now, HF_RELAXED);
         pthread_mutex_unlock(&s->local);
     }
     pthread_mutex_unlock(&list_lock);
@@ -40,8 +40,8 @@ static void after_fork_child(void) {
     hf_forget_thread();
     for (struct hf_session *s = all_sessions; s != NULL; s = s->others) {
         hf_store(&s->me, 0, HF_RELAXED);
-        s->graves = NULL; /* the parent's to bury; a few bytes of ours are lost */
-        s->forked = 0;
+        hf_store(&s->graves, NULL, HF_RELAXED); /* the parent's to bury; a few bytes of ours are lost */
+        hf_store(&s->forked, 0, HF_RELAXED);
         pthread_mutex_unlock(&s->local);
     }
     pthread_mutex_unlock(&list_lock);
@@ -140,7 +140,7 @@ void hf_session_close(struct hf_session *s) {
         break;
     }
     pthread_mutex_unlock(&list_lock);
-    hf_leave(s);
+    hf_depart(s);
     munmap(s->base, s->size);
     close(s->fd);
     free(s);

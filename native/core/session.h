@@ -19,6 +19,7 @@ struct hf_handle {
 struct hf_grave {
     struct hf_grave *next;
     uint64_t offset, uid;
+    uint64_t due; /* hf_now clock */
 };
 
 struct hf_session {
@@ -29,8 +30,8 @@ struct hf_session {
     int fd;
     pthread_mutex_t local;     /* over the three below */
     struct hf_handle handles;  /* head of the ring of handles */
-    struct hf_grave *graves;
-    uint64_t forked;           /* when this process last forked, 0 never */
+    _Atomic(struct hf_grave *) graves; /* newest first; changed under `local`, looked at without */
+    hf_a64 forked;                       /* when this process last forked, 0 never */
     struct hf_session *others; /* all sessions of this process, for fork */
     hf_a64 seen[HF_SLOTS];     /* when we last saw the tenant of a slot alive */
     char label[96];
@@ -47,6 +48,8 @@ uint64_t hf_pid_namespace(void);
 uint32_t hf_join(struct hf_session *s);
 /* Announce that this process will end in good order. */
 void hf_leave(struct hf_session *s);
+/* The mapping goes, and nothing is held any more. */
+void hf_depart(struct hf_session *s);
 static inline bool hf_who_am_i(struct hf_session *s, struct hf_who *who) {
     uint32_t me = hf_load(&s->me, HF_RELAXED);
     if (HF_UNLIKELY(me == 0)) me = hf_join(s);
@@ -81,6 +84,12 @@ int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind,
 void hf_drop(struct hf_session *s, struct hf_handle *h);
 /* Take the name away. True if it had one. */
 bool hf_unname(struct hf_session *s, const struct hf_who *who, struct hf_block *b);
+
+#define HF_NAME_UNIT 64u
+
+static inline const char *hf_name_of(const struct hf_block *b) {
+    return (const char *)b + (uint64_t)b->name_at * HF_NAME_UNIT;
+}
 
 static inline struct hf_block *hf_block_of(const void *body) {
     return (struct hf_block *)((uintptr_t)body - HF_BODY_AT);

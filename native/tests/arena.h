@@ -34,7 +34,7 @@ struct ar_actor {
     int family;     /* the first so many share a mapping: all of them hold permits of one semaphore */
     ar_mail *mail;  /* AR_MAIL of them, shared with the other actors */
     bool counted;   /* mail is counted (sent, received), so that it keeps its block alive; nobody may die then */
-    bool modest;    /* makes few large blocks, and bears a lack of memory: what is dropped at deaths and forks stays a second */
+    bool modest;    /* bears a lack of memory: what goes at a death or after a fork stays for a second */
     bool forks;     /* have children that end at once */
     uint64_t random;
     unsigned long steps;
@@ -47,7 +47,7 @@ struct ar_census {
 };
 
 struct hf_session *ar_open(uint64_t size, uint64_t idle_limit); /* a new arena */
-struct hf_session *ar_again(struct hf_session *s);              /* another member of the same arena: a mapping of its own */
+struct hf_session *ar_again(struct hf_session *s);              /* another member of it: a mapping of its own */
 struct hf_who ar_who(struct hf_session *s);
 
 void ar_make(struct ar_actor *a, struct ar_held *it, uint64_t nbytes);

@@ -12,7 +12,7 @@
 #include "arena.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define THREADS 4
@@ -58,8 +58,10 @@ static unsigned long run(double seconds, bool forks) {
     unsigned long steps = 0;
     hf_store(&end, hf_now() + (uint64_t)(seconds * 1e9 * ar_scale()), HF_RELAXED);
     for (int i = 0; i < THREADS; i++) {
-        actor[i] = (struct ar_actor){.sessions = session, .count = MEMBERS, .family = TOGETHER, .mail = mail, .counted = true,
-                                     .forks = forks, .modest = forks, .random = 0x9e3779b97f4a7c15ull * (unsigned)(i + 1)};
+        actor[i] = (struct ar_actor){.sessions = session, .count = MEMBERS, .family = TOGETHER, .mail = mail};
+        actor[i].counted = true;
+        actor[i].forks = actor[i].modest = forks;
+        actor[i].random = 0x9e3779b97f4a7c15ull * (unsigned)(i + 1);
         ar_must(pthread_create(&thread[i], NULL, work, &actor[i]) == 0);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -83,9 +85,9 @@ static uint64_t blocks_left(void) {
 /* After a fork, references are dropped a second later, with the next block: until then they are rightly there. */
 static void wait_for_graves(void) {
     for (int i = 0; i < MEMBERS;) {
-        struct ar_actor one = {.sessions = &session[i], .count = 1, .family = 1, .random = 1};
+        struct ar_actor one = {.sessions = &session[i], .count = 1, .family = 1, .modest = true, .random = 1};
         ar_make(&one, &one.held[0], 100);
-        ar_drop(&one.held[0]);
+        ar_drop_all(&one);
         if (session[i]->graves == NULL) i++;
         else usleep(10000);
     }
@@ -97,6 +99,7 @@ int main(void) {
     unsigned long steps = run(2.5, false);
     ar_must(blocks_left() == 0);
     printf("ok   stress_session: %lu actions\n", steps);
+    strcpy(ar_about, ", while forking");
     steps = run(0.7, true);
     wait_for_graves();
     ar_must(blocks_left() == 0);

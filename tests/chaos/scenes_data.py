@@ -62,10 +62,11 @@ class RingScene(Scene):
     """A record whose put returned arrives once; each consumer sees each producer's records in order."""
 
     records = 300
+    capacity = 512
 
     def __init__(self, step: str) -> None:
         super().__init__(step)
-        self.ring = _native.Ring(session.current(), None, 512)
+        self.ring = _native.Ring(session.current(), None, self.capacity)
         self.returned = numbers(3)  # per producer: puts that came back
         self.log = numbers(3 * LOG)  # per consumer: how many, then the tags
         self.consumers = cell()
@@ -106,7 +107,9 @@ class RingScene(Scene):
 
 
 class ProducerScene(RingScene):
-    """The victim puts; another producer goes on and closes the ring."""
+    """The victim puts; another producer goes on and closes the ring. Nobody takes before the death."""
+
+    capacity = 4096
 
     def company(self) -> list[Callable[[], object]]:
         return [self.other]
@@ -132,6 +135,8 @@ class ProducerScene(RingScene):
 
 class BusyProducerScene(ProducerScene):
     """The same while somebody takes records out, so that the victim goes on past a full ring."""
+
+    capacity = 512
 
     def company(self) -> list[Callable[[], object]]:
         return [self.other, self.survive]

@@ -90,7 +90,11 @@ class Child:
     def wait(self, seconds: float = WATCHDOG) -> int:
         """Wait for the end; the exit code, negative for a signal."""
         if self._status is None:
-            self._status = status_of(self.pid, seconds)
+            try:
+                self._status = status_of(self.pid, seconds)
+            except Hang:
+                self._status = -signal.SIGKILL
+                raise
         return self._status
 
     def ended(self) -> bool:
