@@ -26,12 +26,16 @@ def interrupted(peer_of):
     pid = os.getpid()
 
     def run(call, *args):
+        begun = threading.Event()  # starting a thread sleeps too, outside of what may be interrupted
+
         def poke():
+            assert begun.wait(20)
             until(lambda: asleep(pid), "the main thread blocks")
             peer.call(programs.interrupt, pid)
 
         helper = Worker(poke)
         with pytest.raises(KeyboardInterrupt):
+            begun.set()
             call(*args)
         helper.result()
 
