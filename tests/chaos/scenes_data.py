@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chaos.scenes_sync import Scene, cell, die_holding, numbers
-from tests.core.tools import Child, until
+from tests.core.tools import Child, slot_of, until
 
 from holdfast.core import _native, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+FREE, ALIVE = 0, 2
 
 
 class CellScene(Scene):
@@ -249,8 +251,13 @@ class JoinScene(ArenaScene):
         assert self.arena.member
 
     def survive(self) -> None:
-        assert self.arena.member & (_native.MAX_MEMBERS - 1) <= 2, "the slot was not used again"
         super().survive()
+        until(self.slot_is_free_again, "the slot that was half taken freed by a sweep")
+
+    def slot_is_free_again(self) -> bool:
+        self.arena.sweep()
+        state = slot_of(self.arena, 1)[1][0] & 7
+        return state in (FREE, ALIVE)
 
 
 class SweepScene(ArenaScene):

@@ -8,22 +8,14 @@ import struct
 import time
 
 import pytest
-from tests.core.tools import Child, own_arena, status_of, until
+from tests.core.tools import SLOT, SLOTS_AT, Child, own_arena, slot_of, status_of, until
 
 from holdfast.core import _native, session
 from holdfast.errors import AbandonedWarning
 from holdfast.sync.lock import Lock
 
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
-SLOTS_AT = 128 + 8 * 9 + 8 * 1024  # layout.h: free lists and names lie before the process table
-SLOT = struct.Struct("<IIIIQQ96s")
 ALIVE = 2
-
-
-def slot_of(arena, member):
-    """Where a member's slot lies in the file, and what is in it."""
-    at = SLOTS_AT + SLOT.size * (member % _native.MAX_MEMBERS)
-    return at, SLOT.unpack(os.pread(arena.fd, SLOT.size, at))
 
 
 def test_start_times():

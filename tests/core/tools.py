@@ -13,6 +13,7 @@ import os
 import pickle
 import select
 import signal
+import struct
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, Self
@@ -241,3 +242,13 @@ def own_arena():
         yield session._default
     finally:
         session._default = before
+
+
+SLOTS_AT = 128 + 8 * 9 + 8 * 1024  # layout.h: free lists and names lie before the process table
+SLOT = struct.Struct("<IIIIQQ96s")
+
+
+def slot_of(arena, member):
+    """Where a member's slot lies in the file, and what is in it."""
+    at = SLOTS_AT + SLOT.size * (member % _native.MAX_MEMBERS)
+    return at, SLOT.unpack(os.pread(arena.fd, SLOT.size, at))

@@ -175,7 +175,7 @@ class Process(process.BaseProcess):
                 outcome.unwrap()  # for the base class: traceback on stderr, exit code
 
     def _holdfast_give(self, outcome: Outcome) -> None:
-        if self._parent_pid is not None and watch.start_time(self._parent_pid) != self._holdfast_parent_start:
+        if watch.orphaned(self._holdfast_parent_start):
             return  # nobody is left who could ask
         try:
             handover.write(self._holdfast_path, encode(outcome, task=self._holdfast_task))

@@ -15,7 +15,7 @@ import multiprocessing
 import os
 from multiprocessing.connection import wait
 
-__all__ = ["die_with_parent", "start_time"]
+__all__ = ["die_with_parent", "orphaned", "start_time"]
 
 ORPHANED_EXITCODE = 1
 
@@ -25,6 +25,17 @@ def start_time(pid: int) -> int:
     from holdfast.core import _native
 
     return _native.process_start(pid)
+
+
+def orphaned(parent_start: int) -> bool:
+    """Whether the parent of this process, which multiprocessing started, is dead: by its pid or by its pipe.
+
+    The pipe speaks a little earlier, when the parent closes its files, but not while a sibling holds its end.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        return False
+    return start_time(parent.pid) != parent_start or not parent.is_alive()
 
 
 def die_with_parent(parent_start: int) -> None:
