@@ -107,66 +107,9 @@ check: lint types layers native-test test  ## everything but the other interpret
 bench: $(VENV)/.stamp-test $(VENV)/.stamp-native  ## the figures, against the peers, in one run
 	$(py) -m benchmarks $(ARGS)
 
-soak: $(VENV)/.stamp-test $(VENV)/.stamp-native  ## the kill tests, 20 times as long and as often (SOAK=n)
+soak: $(VENV)/.stamp-test $(VENV)/.stamp-native  ## the kill tests, longer and more often (SOAK=20: how much)
 	HOLDFAST_SOAK=$(SOAK) $(py) -m pytest tests/chaos --timeout 3600 $(ARGS)
 	HF_STRESS_SCALE=$(SOAK) $(MAKE) -C native/tests tsan asan death
-
-docs: $(VENV)/.stamp-venv pyproject.toml
-	@$(editable) -e ".[docs]"
-	@touch $@
-
-$(VENV)/.stamp-native: $(VENV)/.stamp-venv $(native)
-	@$(py) scripts/build_native.py -DHOLDFAST_WERROR=$(WERROR)
-	@touch $@
-
-venv: $(VENV)/.stamp-dev  ## an environment with the developers' tools
-build: $(VENV)/.stamp-native  ## the compiled core, in place (also done by every target that needs it)
-
-# ---------------------------------------------------------------------------------------------- use
-
-demo: $(VENV)/.stamp-run $(VENV)/.stamp-native  ## the main job on this interpreter's own library
-	@$(VENV)/bin/holdfast demo $(ARGS)
-
-test: $(VENV)/.stamp-test $(VENV)/.stamp-native  ## the whole test suite
-	$(py) -m pytest $(ARGS)
-
-test-newest:  ## the whole suite on the newest interpreter found, in an environment of its own
-	@newest=$$(scripts/find-python newest) && version=$$("$$newest" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
-	$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON="$$newest"
-
-test-oldest-newest:  ## the whole suite on the oldest and on the newest interpreter found
-	@oldest=$$(scripts/find-python oldest) && version=$$("$$oldest" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
-	$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON="$$oldest"
-	@$(MAKE) --no-print-directory test-newest
-
-# ------------------------------------------------------------------------------------------- checks
-
-lint: $(VENV)/.stamp-dev  ## ruff: rules and format
-	$(py) -m ruff check .
-	$(py) -m ruff format --check .
-
-format: $(VENV)/.stamp-dev  ## let ruff repair what it can
-	$(py) -m ruff check --fix-only --quiet .
-	$(py) -m ruff format --quiet .
-
-types: $(VENV)/.stamp-dev  ## mypy --strict
-	$(py) -m mypy
-
-layers: $(VENV)/.stamp-dev  ## the rows of the design: who may import whom
-	$(VENV)/bin/lint-imports
-
-native-test:  ## the C core alone: stress under the sanitizers, the schedule explorer, mutants
-	$(MAKE) -C native/tests check
-
-check: lint types layers native-test test  ## everything but the other interpreters and the wheel
-
-# --------------------------------------------------------------------------------- figures, products
-
-bench: $(VENV)/.stamp-test $(VENV)/.stamp-native  ## the figures, against the peers, in one run
-	$(py) -m benchmarks $(ARGS)
-
-soak: $(VENV)/.stamp-test $(VENV)/.stamp-native  ## random kills for minutes (ARGS="--minutes 10")
-	$(py) -m benchmarks.soak $(ARGS)
 
 docs: $(VENV)/.stamp-docs  ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(py) -m mkdocs build --strict --quiet
