@@ -565,11 +565,11 @@ uint64_t hf_trim(struct hf_session *s, const struct hf_who *who, uint64_t keep_b
         /* First no longer said to be reserved, then given back: never the other way round, whoever dies between. */
         for (uint64_t i = first + 1; i < first + chunks; i++) hf_and(hf_chunk_word(s, i), ~HF_CHUNK_COMMITTED, HF_RELAXED);
         uint64_t punched = chunks > 1 ? chunks - 1 : 0;
-        if (punched != 0) hf_file_punch(s->fd, hf_chunk_at(s, first + 1), punched * HF_CHUNK);
+        if (punched != 0) hf_file_punch(hf_session_file(s), hf_chunk_at(s, first + 1), punched * HF_CHUNK);
         hf_enter(s, who);
         free_block(s, b);
         hf_and(hf_chunk_word(s, first), ~HF_CHUNK_COMMITTED, HF_RELAXED);
-        hf_file_punch(s->fd, hf_chunk_at(s, first), HF_CHUNK); /* the first chunk too, under the guard: it is small */
+        hf_file_punch(hf_session_file(s), hf_chunk_at(s, first), HF_CHUNK); /* the first chunk too, under the guard: it is small */
         given += chunks * HF_CHUNK;
     }
     hf_exit(s);

@@ -8,7 +8,7 @@ static uint64_t chunks_in(struct hf_session *s) {
 static bool commit_table(struct hf_session *s, uint64_t n) {
     uint64_t need = (n * sizeof(hf_a32) + HF_CHUNK - 1) / HF_CHUNK * HF_CHUNK;
     if (need <= s->header->table_committed) return true;
-    if (hf_file_commit(s->fd, HF_TABLE_AT, need) != 0) return false;
+    if (hf_file_commit(hf_session_file(s), HF_TABLE_AT, need) != 0) return false;
     s->header->table_committed = need;
     return true;
 }
@@ -44,7 +44,7 @@ bool hf_chunks_commit(struct hf_session *s, uint64_t first, uint64_t n) {
         }
         uint64_t end = i + 1;
         while (end < first + n && !committed(s, end)) end++;
-        if (hf_file_commit(s->fd, hf_chunk_at(s, i), (end - i) * HF_CHUNK) != 0) return false;
+        if (hf_file_commit(hf_session_file(s), hf_chunk_at(s, i), (end - i) * HF_CHUNK) != 0) return false;
         for (; i < end; i++) hf_or(hf_chunk_word(s, i), HF_CHUNK_COMMITTED, HF_RELAXED);
     }
     return true;

@@ -5,6 +5,8 @@
 #include "session.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -56,11 +58,45 @@ static void enlist(struct hf_session *s) {
     pthread_mutex_unlock(&list_lock);
 }
 
+/* ---- the file ---- */
+
+static bool is_ours(struct hf_session *s, int fd) {
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_dev == s->device && (uint64_t)st.st_ino == s->inode;
+}
+
+static void remember_file(struct hf_session *s) {
+    struct stat st;
+    char link[64], path[4096];
+    if (fstat(s->fd, &st) != 0) return;
+    s->device = (uint64_t)st.st_dev;
+    s->inode = (uint64_t)st.st_ino;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", s->fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n > 0 && path[0] == '/') s->path = strndup(path, (size_t)n);
+}
+
+int hf_session_file(struct hf_session *s) {
+    pthread_mutex_lock(&s->local);
+    if (!is_ours(s, s->fd)) {
+        int fd = s->path != NULL ? open(s->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC) : -1;
+        if (fd >= 0 && !is_ours(s, fd)) {
+            close(fd);
+            fd = -1;
+        }
+        s->fd = fd;
+    }
+    int fd = s->fd;
+    pthread_mutex_unlock(&s->local);
+    if (fd < 0) errno = EBADF;
+    return fd;
+}
+
 /* ---- making and mapping ---- */
 
 static bool format(struct hf_session *s, uint64_t idle_limit) {
     struct hf_header *h = s->header;
-    if (hf_file_commit(s->fd, 0, HF_TABLE_AT + HF_CHUNK) != 0) return false;
+    if (hf_file_commit(hf_session_file(s), 0, HF_TABLE_AT + HF_CHUNK) != 0) return false;
     h->magic = HF_MAGIC;
     h->version = HF_LAYOUT_VERSION;
     h->layout = HF_LAYOUT_HASH;
@@ -122,8 +158,10 @@ struct hf_session *hf_session_open(int fd, uint64_t size, uint64_t idle_limit, c
     s->handles.next = s->handles.previous = &s->handles;
     pthread_mutex_init(&s->local, NULL);
     strncpy(s->label, label, sizeof s->label - 1);
+    remember_file(s);
     if (!map(s) || (make && !format(s, idle_limit))) {
         if (s->base != NULL) munmap(s->base, s->size);
+        free(s->path);
         free(s);
         return NULL;
     }
@@ -142,6 +180,7 @@ void hf_session_close(struct hf_session *s) {
     pthread_mutex_unlock(&list_lock);
     hf_depart(s);
     munmap(s->base, s->size);
-    close(s->fd);
+    if (is_ours(s, s->fd)) close(s->fd);
+    free(s->path);
     free(s);
 }

@@ -27,7 +27,9 @@ struct hf_session {
     uint64_t size;
     struct hf_header *header;
     hf_a32 me; /* our member number, 0 if we are not a member (any more) */
-    int fd;
+    int fd;                    /* use hf_session_file: a program may have closed it, and its number be another's now */
+    uint64_t device, inode;    /* which file it must be */
+    char *path;                /* to open it again; NULL for a file without a name */
     pthread_mutex_t local;     /* over the three below */
     struct hf_handle handles;  /* head of the ring of handles */
     _Atomic(struct hf_grave *) graves; /* newest first; changed under `local`, looked at without */
@@ -41,6 +43,8 @@ struct hf_session {
 /* Map `fd`; size > 0 formats a new arena of that size. NULL with errno, or errno = 0 and *why for a bad arena. */
 struct hf_session *hf_session_open(int fd, uint64_t size, uint64_t idle_limit, const char *label, const char **why);
 void hf_session_close(struct hf_session *s);
+/* The arena's file; opened again if the program closed it (daemons close all they do not know). -1: cannot be had. */
+int hf_session_file(struct hf_session *s);
 uint64_t hf_pid_namespace(void);
 
 /* ---- members.c: who is in ---- */

@@ -85,6 +85,44 @@ def open_file(path: str, flags: int) -> int:
     return fd
 
 
+class Liveness:
+    """A shared lock on a session's ``live`` file: "somebody lives".
+
+    A program may close every file it does not know (daemons do), and another file may then get the number. So the
+    number is used only while it still stands for this file.
+    """
+
+    __slots__ = ("_fd", "_file")
+
+    def __init__(self, directory: str, flags: int = 0) -> None:
+        self._fd = open_file(os.path.join(directory, "live"), flags)
+        found = os.fstat(self._fd)
+        self._file = (found.st_dev, found.st_ino)
+        fcntl.flock(self._fd, fcntl.LOCK_SH)
+
+    def held(self) -> bool:
+        """Tell whether the lock is still ours."""
+        try:
+            found = os.fstat(self._fd)
+        except OSError:
+            return False
+        return self._fd >= 0 and (found.st_dev, found.st_ino) == self._file
+
+    def is_last(self) -> bool:
+        """Tell whether nobody else holds it (call under :func:`locked`)."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give it up; a forked child that has the same open file keeps it."""
+        if self.held():
+            os.close(self._fd)
+        self._fd = -1
+
+
 def _lock(fd: int) -> None:
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import sys
 import threading
@@ -39,10 +38,10 @@ class _Member:
 
     __slots__ = ("directory", "identity", "live", "pid", "session")
 
-    def __init__(self, identity: str, directory: str, live: int, session: _native.Session) -> None:
+    def __init__(self, identity: str, directory: str, live: place.Liveness, session: _native.Session) -> None:
         self.identity = identity
         self.directory = directory
-        self.live = live
+        self.live: place.Liveness | None = live
         self.session = session
         self.pid = os.getpid()
 
@@ -141,13 +140,7 @@ def _map(fd: int, path: str) -> _native.Session:
             size //= 4
 
 
-def _live_lock(directory: str, flags: int = 0) -> int:
-    fd = place.open_file(os.path.join(directory, "live"), flags)
-    fcntl.flock(fd, fcntl.LOCK_SH)
-    return fd
-
-
-def _enlist(identity: str, directory: str, live: int, session: _native.Session) -> _Member:
+def _enlist(identity: str, directory: str, live: place.Liveness, session: _native.Session) -> _Member:
     member = _Member(identity, directory, live, session)
     _members[identity] = _by_uid[session.uid] = member
     _ = session.member  # joins
@@ -164,12 +157,12 @@ def _found(root: str, identity: str) -> _Member:
     """Make a new session (under the lock of the user's directory)."""
     path = _path(root, identity)
     place.make_private(path)
-    live = _live_lock(path, os.O_CREAT)
+    live = place.Liveness(path, os.O_CREAT)
     try:
         arena = place.open_file(os.path.join(path, "arena"), os.O_CREAT | os.O_EXCL)
         session = _map(arena, path)
     except BaseException:
-        os.close(live)
+        live.close()
         place.remove(path)
         raise
     return _enlist(identity, path, live, session)
@@ -184,7 +177,7 @@ def _join(identity: str) -> _Member:
         path = _path(root, identity)
         try:
             place.check_private(path)
-            live = _live_lock(path)
+            live = place.Liveness(path)
         except FileNotFoundError:
             raise GoneError(
                 f"session {identity} has ended: every process that used this object is gone, and the object with them"
@@ -192,12 +185,12 @@ def _join(identity: str) -> _Member:
         return _open(identity, path, live)
 
 
-def _open(identity: str, path: str, live: int) -> _Member:
+def _open(identity: str, path: str, live: place.Liveness) -> _Member:
     try:
         arena = place.open_file(os.path.join(path, "arena"), 0)
         session = _native.Session(arena, 0, 0, _label())
     except (OSError, ValueError) as error:
-        os.close(live)
+        live.close()
         raise SessionError(0, f"session {path} cannot be joined: {error}") from error
     return _enlist(identity, path, live, session)
 
@@ -208,7 +201,7 @@ def _join_or_make_named() -> _Member:
         if os.path.isdir(path):
             place.check_private(path)
             if not place.nobody_lives(path):
-                return _open(NAMED, path, _live_lock(path))
+                return _open(NAMED, path, place.Liveness(path))
             place.remove(path)
             os.makedirs(root, 0o700, exist_ok=True)
         return _found(root, NAMED)
@@ -236,21 +229,14 @@ def _somebody_mapped(path: str) -> bool:
 
 def _leave(member: _Member) -> None:
     member.session.leave()
-    if member.live < 0:
+    if member.live is None:
         return
-    try:
-        with place.locked():
-            try:
-                fcntl.flock(member.live, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pass
-            else:
-                if not member.session.members():
-                    place.remove(member.directory)
-            os.close(member.live)
-            member.live = -1
-    except OSError:
-        pass  # somebody removed or closed it already; there is nothing to leave
+    # An error means that somebody removed the directory already: there is nothing to leave.
+    with contextlib.suppress(OSError), place.locked():
+        if member.live.held() and member.live.is_last() and not member.session.members():
+            place.remove(member.directory)
+        member.live.close()
+    member.live = None
 
 
 # ---- fork ----
@@ -261,12 +247,12 @@ def _before_fork() -> None:
     _next_live.opened = opened = {}
     for name, member in _members.items():
         with contextlib.suppress(OSError):
-            opened[name] = _live_lock(member.directory)
+            opened[name] = place.Liveness(member.directory)
 
 
 def _after_fork_in_parent() -> None:
-    for fd in _next_live.__dict__.pop("opened", {}).values():
-        os.close(fd)
+    for live in _next_live.__dict__.pop("opened", {}).values():
+        live.close()
     _lock.release()
 
 
@@ -275,10 +261,9 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
     opened = _next_live.__dict__.pop("opened", {})
     for name, member in _members.items():
-        if member.live >= 0:
-            with contextlib.suppress(OSError):
-                os.close(member.live)
-        member.live = opened.get(name, -1)
+        if member.live is not None:
+            member.live.close()
+        member.live = opened.get(name)
         member.pid = os.getpid()
         member.session.adopt()
     if _members:
