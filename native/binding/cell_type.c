@@ -22,15 +22,15 @@ static int whole_from(uint32_t code, PyObject *value, __int128 *out) {
     if (index == NULL) return -1;
     long long small = PyLong_AsLongLongAndOverflow(index, &overflow);
     *out = small;
-    if (overflow > 0) {
-        unsigned long long large = PyLong_AsUnsignedLongLong(index);
-        if (PyErr_Occurred()) {
-            PyErr_Clear();
-            overflow = -1;
-        } else {
+    if (overflow != 0) { /* up to 2^64 - 1 either way: what may be added to, or taken from, an unsigned number */
+        PyObject *size = overflow < 0 ? PyNumber_Negative(index) : Py_NewRef(index);
+        unsigned long long large = size == NULL ? 0 : PyLong_AsUnsignedLongLong(size);
+        Py_XDECREF(size);
+        if (!PyErr_Occurred()) {
+            *out = overflow < 0 ? -(__int128)large : (__int128)large;
             overflow = 0;
-            *out = large;
         }
+        PyErr_Clear();
     }
     Py_DECREF(index);
     if (overflow == 0) return 0;

@@ -131,7 +131,7 @@ static PyObject *sent(PyObject *self, PyObject *unused) {
 
 static PyObject *received(PyObject *self, PyObject *unused) {
     (void)unused;
-    if (has_block(self)) hf_add(&block_of(self)->received, 1, HF_RELAXED);
+    if (has_block(self)) hf_count_arrival(block_of(self));
     Py_RETURN_NONE;
 }
 

@@ -111,8 +111,15 @@ static PyObject *lock_release(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+/* Is an exception on its way out of the with block, and the lock not this process's any more? Then there is nothing to
+ * release, and nothing to say that the exception does not say better: a condition found the lock abandoned. */
+static bool lost_on_the_way(PyObject *self, PyObject *const *args, Py_ssize_t n) {
+    struct hf_lock *l = hf_body(self);
+    return n > 0 && args[0] != Py_None && hf_own_holder(&l->own) != hf_load(&((HandleObject *)self)->s->me, HF_RELAXED);
+}
+
 static PyObject *lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t n) {
-    (void)args, (void)n;
+    if (HF_UNLIKELY(lost_on_the_way(self, args, n))) Py_RETURN_NONE;
     return lock_release(self, NULL);
 }
 
@@ -156,7 +163,7 @@ static PyObject *rlock_release(PyObject *self, PyObject *unused) {
 }
 
 static PyObject *rlock_exit(PyObject *self, PyObject *const *args, Py_ssize_t n) {
-    (void)args, (void)n;
+    if (HF_UNLIKELY(lost_on_the_way(self, args, n))) Py_RETURN_NONE;
     return rlock_release(self, NULL);
 }
 
@@ -244,10 +251,10 @@ static PyObject *acquire_restore(PyObject *self, PyObject *state) {
         Py_BEGIN_ALLOW_THREADS r = hf_lock_wait(l, &who, &p);
         Py_END_ALLOW_THREADS
     }
-    PyObject *done = conclude(self, r);
-    if (done == NULL) return NULL;
-    Py_DECREF(done);
+    if (r == HF_BROKEN) return conclude(self, r);
     hf_store(&l->depth, (uint32_t)depth, HF_RELAXED);
+    /* Even if the warning is an error: the caller holds the lock now, as it has to after a wait. */
+    if (r == HF_ABANDONED && tell(self, true) < 0) return NULL;
     Py_RETURN_NONE;
 }
 

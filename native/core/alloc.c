@@ -2,6 +2,7 @@
  * is freed; free lists, chunk words of runs and the name table can all be made anew from it (repair), so a member
  * that dies anywhere in here leaves nothing that the next one to enter cannot put right. */
 #include "chunks.h"
+#include "gate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +182,11 @@ static void for_each_block(struct hf_session *s, visit f, const void *with) {
 }
 
 static void forget_in(struct hf_session *s, struct hf_block *b, const void *with) {
-    const uint64_t *mask = with;
+    const struct hf_departed *gone = with;
+    const uint64_t *mask = gone->mask;
     uint32_t kind = hf_load(&b->kind, HF_RELAXED);
     if (kind == HF_KIND_NONE || kind == HF_KIND_CHILD) return;
+    if (kind == HF_KIND_GATE) hf_gate_note_killed((struct hf_gate *)(void *)((char *)b + HF_BODY_AT), s, gone->killed);
     uint64_t dropped = 0;
     for (unsigned i = 0; i < HF_SLOTS / 64; i++)
         if (mask[i] != 0) dropped |= hf_and(&b->refs[i], ~mask[i], HF_RELAXED) & mask[i];
@@ -192,8 +195,8 @@ static void forget_in(struct hf_session *s, struct hf_block *b, const void *with
     free_if_unwanted(s, b);
 }
 
-void hf_forget_slots(struct hf_session *s, const uint64_t mask[HF_SLOTS / 64]) {
-    for_each_block(s, forget_in, mask);
+void hf_forget(struct hf_session *s, const struct hf_departed *gone) {
+    for_each_block(s, forget_in, gone);
 }
 
 /* ---- repair ---- */
@@ -412,11 +415,17 @@ int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind,
     bool good = b != NULL && hf_load(&b->kind, HF_RELAXED) == (uint32_t)kind;
     if (good) {
         set_ref(b, who->member);
-        hf_add(&b->received, 1, HF_RELAXED);
+        hf_count_arrival(b);
         keep(s, h, b, false);
     }
     hf_exit(s);
     return good ? HF_OK : HF_CLOSED;
+}
+
+/* A pickle may be loaded more often than it was made; that must not count for the next one. */
+void hf_count_arrival(struct hf_block *b) {
+    uint32_t n = hf_load(&b->received, HF_RELAXED);
+    while (n != hf_load(&b->sent, HF_RELAXED) && !hf_cas(&b->received, &n, n + 1, HF_RELAXED)) {}
 }
 
 bool hf_hold(struct hf_session *s, const struct hf_who *who, struct hf_handle *h) {
@@ -437,6 +446,7 @@ void *hf_extend(struct hf_session *s, void *body, uint64_t *link, size_t nbytes)
     struct hf_who who;
     if (!hf_who_am_i(s, &who)) return NULL;
     struct hf_block *parent = hf_block_of(body);
+    if (hf_load(&parent->kind, HF_RELAXED) == HF_KIND_NONE) return NULL; /* a handle that lost its block */
     struct hf_new how = {.kind = HF_KIND_CHILD, .nbytes = nbytes};
     hf_enter(s, &who);
     struct hf_block *b = pop_free(s, type_for(HF_BODY_AT + nbytes));
@@ -514,7 +524,7 @@ void hf_drop(struct hf_session *s, struct hf_handle *h) {
     uint32_t me = hf_load(&s->me, HF_RELAXED);
     if (h->uid == 0 || me == 0) { /* nothing of ours is noted there */
         unlist(s, h);
-        if (h->uid == 0) free(h->body);
+        if (h->uid == 0) free(hf_block_of(h->body));
         return;
     }
     struct hf_who who = {s, me, hf_thread()};

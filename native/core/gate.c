@@ -90,7 +90,8 @@ static void look_for_casualties(struct hf_gate *g, const struct hf_who *who, uin
         uint32_t member = hf_load(&e->member, HF_RELAXED);
         if (last == 0 || !hf_gone(who, member)) continue;
         bool here = last == now + 1; /* it stands counted in this very round */
-        if (here || (last == now && hf_fate(who->session, member) == HF_DIED)) casualty = member;
+        bool killed = hf_load(&e->data, HF_RELAXED) == member || hf_fate(who->session, member) == HF_DIED;
+        if (here || (last == now && killed)) casualty = member;
         else hf_store(&e->word, 0, HF_RELAXED);
     }
     if (casualty != 0 && now == round && !hf_load(&g->broken, HF_RELAXED) && !HF_BROKEN_HERE(gate_casualty))
@@ -118,6 +119,15 @@ bool hf_gate_abort(struct hf_gate *g, const struct hf_who *who, const uint32_t *
     if (on) break_it(g, 0);
     hf_mutex_unlock(&g->guard);
     return on;
+}
+
+void hf_gate_note_killed(struct hf_gate *g, struct hf_session *session, const uint32_t killed[HF_SLOTS]) {
+    struct hf_walk w = hf_walk_begin(&g->party);
+    for (struct hf_entry *e; (e = hf_walk_next(session, &w)) != NULL;) {
+        uint32_t member = hf_load(&e->member, HF_RELAXED);
+        if (hf_load(&e->word, HF_RELAXED) != 0 && member != 0 && killed[member & (HF_SLOTS - 1)] == member)
+            hf_store(&e->data, member, HF_RELAXED); /* the number itself: the entry may just be getting another owner */
+    }
 }
 
 void hf_gate_reset(struct hf_gate *g, const struct hf_who *who) {

@@ -9,6 +9,7 @@
  * until reset.
  *
  * The roster has one entry per member that took part, with the round it last arrived for (plus 1) as its word.
+ * An entry's `data` is the member number once more if that member was killed and its slot cleared since.
  * A waiter's tick breaks the gate if a member that took part in this round or the one before was *killed*: with
  * it missing the round may never fill. A member that left the session in good order breaks nothing.
  *
@@ -50,5 +51,7 @@ int hf_gate_wait(struct hf_gate *g, const struct hf_who *who, uint32_t round, st
 /* Break it; with `round`, only if that round is still on. True if it was done. */
 bool hf_gate_abort(struct hf_gate *g, const struct hf_who *who, const uint32_t *round);
 void hf_gate_reset(struct hf_gate *g, const struct hf_who *who);
+/* Before the slots of killed members get new tenants: remember here which parties they were. killed[slot]: member. */
+void hf_gate_note_killed(struct hf_gate *g, struct hf_session *session, const uint32_t killed[HF_SLOTS]);
 
 #endif

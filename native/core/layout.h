@@ -17,7 +17,7 @@
 #include "owner.h"
 
 #define HF_MAGIC 0x31747366646c6f68ull /* "holdfst1" */
-#define HF_LAYOUT_VERSION 1u
+#define HF_LAYOUT_VERSION 2u
 
 #define HF_CHUNK 65536ull
 #define HF_TABLE_AT (4 * HF_CHUNK)

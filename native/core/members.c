@@ -24,6 +24,16 @@ static int32_t pid_of(uint32_t word) {
     return (int32_t)(word >> HF_SLOT_PID_SHIFT);
 }
 
+/* The process of this slot, seen alive or leaving as `word` says, is gone. */
+static enum hf_fate bury(struct hf_slot *slot, uint32_t word, uint64_t now) {
+    uint32_t end = state_of(word) == HF_SLOT_ALIVE ? HF_SLOT_DEAD : HF_SLOT_LEFT;
+    hf_store(&slot->ended, now, HF_RELAXED);
+    /* Lost: it said goodbye since we looked, or somebody else buried it; either way the word says how it ended. */
+    if (!hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | end, HF_RELEASE) && state_of(word) != HF_SLOT_DEAD)
+        return HF_LEFT;
+    return state_of(word) == HF_SLOT_ALIVE || state_of(word) == HF_SLOT_DEAD ? HF_DIED : HF_LEFT;
+}
+
 enum hf_fate hf_fate(struct hf_session *s, uint32_t member) {
     struct hf_slot *slot = hf_slot_of(s, member);
     uint32_t word = hf_load(&slot->state, HF_ACQUIRE);
@@ -33,14 +43,13 @@ enum hf_fate hf_fate(struct hf_session *s, uint32_t member) {
     uint64_t now = hf_now();
     hf_a64 *seen = &s->seen[member & (HF_SLOTS - 1)];
     if (now - hf_load(seen, HF_RELAXED) < SEEN_LASTS) return HF_LIVES;
-    if (hf_process_start(pid_of(word)) == hf_load(&slot->start, HF_RELAXED)) {
+    uint64_t started = hf_process_start(pid_of(word)), noted = hf_load(&slot->start, HF_RELAXED);
+    /* In doubt it lives: a death is seen a little later, a living one is never robbed. */
+    if (started == noted || started == HF_CANNOT_TELL || (noted == HF_CANNOT_TELL && started != 0)) {
         hf_store(seen, now, HF_RELAXED);
         return HF_LIVES;
     }
-    uint32_t end = state == HF_SLOT_ALIVE ? HF_SLOT_DEAD : HF_SLOT_LEFT;
-    hf_store(&slot->ended, now, HF_RELAXED);
-    hf_cas(&slot->state, &word, (word & ~HF_SLOT_STATE) | end, HF_RELEASE);
-    return end == HF_SLOT_DEAD ? HF_DIED : HF_LEFT;
+    return bury(slot, word, now);
 }
 
 /* A slot whose claimant died while joining is the next sweep's: a tenant before it may have left references. */
@@ -69,15 +78,23 @@ static struct hf_slot *claim(struct hf_session *s, uint32_t claimed) {
     return NULL;
 }
 
+static void note_departed(struct hf_departed *gone, struct hf_slot *slot, unsigned index, uint32_t word) {
+    gone->mask[index / 64] |= 1ull << (index % 64);
+    gone->killed[index] = state_of(word) == HF_SLOT_DEAD ? hf_load(&slot->member, HF_RELAXED) : 0;
+}
+
 /* The table is full, and perhaps no member sweeps: take the slot of one who is gone, with what it still held. */
-static struct hf_slot *inherit(struct hf_session *s, uint32_t claimed) {
+static struct hf_slot *inherit(struct hf_session *s, uint32_t claimed, struct hf_departed *from) {
     uint64_t now = hf_now();
     for (unsigned i = 0; i < HF_SLOTS; i++) {
         struct hf_slot *slot = &s->header->slot[i];
         uint32_t word = hf_load(&slot->state, HF_ACQUIRE);
         if (!sweepable(s, slot, now) || slot->generation >= HF_MAX_GENERATION) continue;
         if (state_of(word) != HF_SLOT_DEAD && state_of(word) != HF_SLOT_LEFT) continue;
-        if (hf_cas(&slot->state, &word, claimed, HF_ACQUIRE)) return slot;
+        uint32_t found = word;
+        if (!hf_cas(&slot->state, &word, claimed, HF_ACQUIRE)) continue;
+        note_departed(from, slot, i, found);
+        return slot;
     }
     return NULL;
 }
@@ -101,35 +118,33 @@ static void hold_all(struct hf_session *s, const struct hf_who *who) {
     for (struct hf_handle *h = s->handles.next; h != &s->handles; h = h->next) {
         if (h->uid == 0 || hf_hold(s, who, h)) continue;
         /* Freed before we could take it: the handle goes on by itself, on memory that nobody shares. */
-        void *alone = calloc(1, HF_LARGEST_SMALL);
+        char *alone = calloc(1, HF_LARGEST_SMALL);
         if (alone == NULL) abort();
-        h->body = alone;
+        h->body = alone + HF_BODY_AT;
         h->uid = 0;
     }
     hf_exit(s);
 }
 
 /* What is noted for our slot is the one's before us. */
-static void renounce(struct hf_session *s, const struct hf_who *who) {
-    uint64_t mask[HF_SLOTS / 64] = {0};
-    uint32_t index = who->member & (HF_SLOTS - 1);
-    mask[index / 64] = 1ull << (index % 64);
+static void renounce(struct hf_session *s, const struct hf_who *who, const struct hf_departed *before) {
     hf_enter(s, who);
-    hf_forget_slots(s, mask);
+    hf_forget(s, before);
     hf_exit(s);
 }
 
 uint32_t hf_join(struct hf_session *s) {
     pthread_mutex_lock(&s->local);
     uint32_t me = hf_load(&s->me, HF_RELAXED);
+    struct hf_departed before = {0};
     for (int patience = 300; me == 0 && patience > 0; patience--) { /* the dead keep a slot for a second */
         uint32_t pid = (uint32_t)getpid(), claimed = pid << HF_SLOT_PID_SHIFT | HF_SLOT_JOINING;
         struct hf_slot *slot = claim(s, claimed);
-        bool inherited = slot == NULL && (slot = inherit(s, claimed)) != NULL;
+        bool inherited = slot == NULL && (slot = inherit(s, claimed, &before)) != NULL;
         if (slot != NULL) {
             me = occupy(s, slot, pid);
             struct hf_who who = {s, me, hf_thread()};
-            if (inherited) renounce(s, &who);
+            if (inherited) renounce(s, &who, &before);
             hold_all(s, &who);
             hf_store(&s->me, me, HF_RELAXED);
         } else { /* full, perhaps of those who died just now */
@@ -169,20 +184,21 @@ static void vacate(struct hf_slot *slot) {
 }
 
 unsigned hf_sweep(struct hf_session *s, const struct hf_who *who) {
-    uint64_t mask[HF_SLOTS / 64] = {0};
+    struct hf_departed gone = {0};
     unsigned count = 0;
     hf_enter(s, who);
     uint64_t now = hf_now();
     hf_store(&s->header->swept, now, HF_RELAXED);
     for (unsigned i = 0; i < HF_SLOTS; i++) {
-        if (!sweepable(s, &s->header->slot[i], now)) continue;
-        mask[i / 64] |= 1ull << (i % 64);
+        struct hf_slot *slot = &s->header->slot[i];
+        if (!sweepable(s, slot, now)) continue;
+        note_departed(&gone, slot, i, hf_load(&slot->state, HF_RELAXED));
         count++;
     }
     if (count != 0) {
-        hf_forget_slots(s, mask);
+        hf_forget(s, &gone);
         for (unsigned i = 0; i < HF_SLOTS; i++)
-            if (mask[i / 64] >> (i % 64) & 1) vacate(&s->header->slot[i]);
+            if (gone.mask[i / 64] >> (i % 64) & 1) vacate(&s->header->slot[i]);
     }
     hf_exit(s);
     return count;

@@ -39,7 +39,9 @@ int hf_park(hf_a32 *word, uint32_t expected, uint64_t deadline);
 int hf_wake(hf_a32 *word, int n);
 #define HF_ALL 0x7fffffff
 
-/* Start time of a process in ticks since boot; 0 if it is dead, a zombie or not to be seen. */
+/* Start time of a process in ticks since boot; 0 if it is dead or a zombie; HF_CANNOT_TELL if nothing could be
+ * learnt (no file descriptor left, say) and the pid is in use. */
+#define HF_CANNOT_TELL UINT64_MAX
 uint64_t hf_process_start(int32_t pid);
 
 /* Reserve [at, at + length) of the file; 0, or -1 with errno. */

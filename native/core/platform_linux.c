@@ -9,6 +9,7 @@
 #include <linux/falloc.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,24 +75,33 @@ int hf_wake(hf_a32 *word, int n) {
     return r < 0 ? 0 : (int)r;
 }
 
-/* The text of /proc/<pid>/stat after the command name, which may itself hold spaces and parentheses. */
+/* The text of /proc/<pid>/stat after the command name, which may itself hold spaces and parentheses. NULL: see errno. */
 static const char *read_stat(int32_t pid, char *text, size_t size) {
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return NULL;
     ssize_t n = read(fd, text, size - 1);
+    int why = errno;
     close(fd);
+    errno = n < 0 ? why : EIO;
     if (n <= 0) return NULL;
     text[n] = 0;
     const char *end = strrchr(text, ')');
     return end != NULL && end[1] == ' ' ? end + 2 : NULL;
 }
 
+/* /proc did not say. Dead for certain is only what the kernel does not know by its pid. */
+static uint64_t without_proc(int32_t pid, int why) {
+    if (why == ENOENT || why == ESRCH) return 0;
+    return kill(pid, 0) != 0 && errno == ESRCH ? 0 : HF_CANNOT_TELL;
+}
+
 uint64_t hf_process_start(int32_t pid) {
     char text[1024];
-    const char *field = pid > 0 ? read_stat(pid, text, sizeof text) : NULL;
-    if (field == NULL) return 0;
+    if (pid <= 0) return 0;
+    const char *field = read_stat(pid, text, sizeof text);
+    if (field == NULL) return without_proc(pid, errno);
     bool ended = *field == 'Z' || *field == 'X' || *field == 'x'; /* at least its first thread */
     for (int i = 3; i < 22; i++) { /* field 3 is the state, field 22 the start time */
         if (i == 20 && ended && strtol(field, NULL, 10) <= 1) return 0; /* and no other thread is left */

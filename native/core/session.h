@@ -85,6 +85,7 @@ int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new 
 /* HF_OK, or HF_CLOSED if it is gone. Counts one arrival. */
 int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
               struct hf_handle *h);
+void hf_count_arrival(struct hf_block *b);
 void hf_drop(struct hf_session *s, struct hf_handle *h);
 /* Take the name away. True if it had one. */
 bool hf_unname(struct hf_session *s, const struct hf_who *who, struct hf_block *b);
@@ -108,8 +109,13 @@ uint64_t hf_trim(struct hf_session *s, const struct hf_who *who, uint64_t keep);
 /* Enter the session's guard, repairing what a dead member left. */
 void hf_enter(struct hf_session *s, const struct hf_who *who);
 void hf_exit(struct hf_session *s);
-/* Under the guard: drop the references of the slots whose bits are set. */
-void hf_forget_slots(struct hf_session *s, const uint64_t mask[HF_SLOTS / 64]);
+/* Slots whose tenants are gone for good, and which of those did not end in good order. */
+struct hf_departed {
+    uint64_t mask[HF_SLOTS / 64];
+    uint32_t killed[HF_SLOTS]; /* member number, or 0 */
+};
+/* Under the guard: drop the references of those slots, and let barriers know who was killed. */
+void hf_forget(struct hf_session *s, const struct hf_departed *gone);
 /* Under the guard: note this process's reference on a handle's block; false if the block is gone. */
 bool hf_hold(struct hf_session *s, const struct hf_who *who, struct hf_handle *h);
 

@@ -6,6 +6,8 @@ The public names and nothing else; each is imported when it is first used.
 from __future__ import annotations
 
 import importlib
+import os
+from _thread import RLock as _RLock
 
 TYPE_CHECKING = False  # as typing has it, without the milliseconds that importing typing takes
 if TYPE_CHECKING:
@@ -111,12 +113,18 @@ __all__ = [
 ]
 
 
+# A child forked while another thread imports inherits that module's lock, and nobody to release it.
+_importing = _RLock()
+os.register_at_fork(before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
+    with _importing:
+        value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
 
 

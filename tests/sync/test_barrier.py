@@ -114,6 +114,18 @@ def test_a_party_killed_between_rounds(peer_of):
         barrier.wait()
 
 
+def test_a_party_killed_between_rounds_and_swept(peer_of):
+    """That it was killed is not forgotten when its place in the process table is given away."""
+    barrier, victim = Barrier(2), peer_of()
+    victim.begin(barrier.wait)
+    barrier.wait()
+    victim.kill()
+    arena = session.current()
+    until(lambda: arena.sweep() > 0, "the dead one is swept")
+    with pytest.raises(BrokenBarrierError):
+        barrier.wait(20)
+
+
 def test_a_party_that_ended_in_good_order(peer_of):
     """Its end between rounds breaks nothing: another party may take its place."""
     barrier, leaver, heir = Barrier(2), peer_of(), peer_of()

@@ -13,6 +13,7 @@ from tests.sync import programs
 from tests.sync.programs import Worker
 
 from holdfast.core import _native, handles
+from holdfast.errors import AbandonedError, AbandonedWarning
 from holdfast.sync.condition import Condition
 from holdfast.sync.lock import Lock, RLock
 
@@ -141,22 +142,31 @@ def test_the_holder_of_its_lock_is_killed(peer_of):
 
 
 def test_the_warning_as_an_error_in_wait(peer_of):
-    """Under -W error wait() raises the warning, and the lock is not left held by nobody's will."""
+    """Under -W error wait() raises the warning, holding the lock as after every wait; the with block frees it."""
     condition, waiter, holder = Condition(Lock()), peer_of(), peer_of()
-    waiter.begin(programs.with_errors, raw_wait, condition)
+    waiter.begin(programs.with_errors, programs.wait_under, condition)
     until(lambda: len(condition._waiters) == 1, "waiting")
     holder.call(condition.acquire)
     holder.call(condition.notify)
     holder.kill()
-    with pytest.raises((RuntimeWarning, RuntimeError)):
+    with pytest.raises(AbandonedWarning, match="taken over"):
         waiter.result()
     assert condition.acquire(timeout=20)
     condition.release()
 
 
-def raw_wait(condition):
-    condition.acquire()
-    condition.wait()
+def test_an_abandoned_lock_that_raises(peer_of):
+    """Over a lock made with abandoned="raise", the waiter sees AbandonedError, not that it holds no lock any more."""
+    condition, waiter, holder = Condition(Lock(abandoned="raise")), peer_of(), peer_of()
+    waiter.begin(programs.wait_under, condition)
+    until(lambda: len(condition._waiters) == 1, "waiting")
+    holder.call(condition.acquire)
+    holder.call(condition.notify)
+    holder.kill()
+    with pytest.raises(AbandonedError, match="recover"):
+        waiter.result()
+    condition._lock.recover()
+    condition.release()
 
 
 def test_jobs_with_random_order(peer_of):

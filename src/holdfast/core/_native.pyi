@@ -196,4 +196,4 @@ def kill_at(name: str | None, skip: int = ..., /) -> None:
     """Have this process SIGKILL itself at the named place, after passing it ``skip`` times."""
 
 def process_start(pid: int, /) -> int:
-    """Start time of a process in clock ticks since boot; 0 if it is dead or a zombie."""
+    """Start time of a process in clock ticks since boot; 0 if it is dead or a zombie, 2**64 - 1 if it cannot be told."""

@@ -139,6 +139,19 @@ def _lock(fd: int) -> None:
 
 
 @contextlib.contextmanager
+def usable() -> Iterator[None]:
+    """Turn what the system says of a place that cannot be used into a SessionError that names it, and the remedy."""
+    try:
+        yield
+    except SessionError:
+        raise
+    except OSError as error:
+        raise SessionError(
+            error.errno, f"no session can be made in {root()}: {error.strerror}; set HOLDFAST_DIR to another place"
+        ) from error
+
+
+@contextlib.contextmanager
 def locked() -> Iterator[str]:
     """Hold the user's directory while a session is made, joined or removed; yields its path.
 
@@ -162,11 +175,19 @@ def locked() -> Iterator[str]:
             os.close(fd)
 
 
+def _clear(directory: str, depth: int) -> None:
+    for entry in list(os.scandir(directory)):
+        if depth and entry.is_dir(follow_symlinks=False):
+            _clear(entry.path, depth - 1)
+            os.rmdir(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
 def remove(directory: str) -> None:
     """Remove a session's directory, and the user's if that was the last one. Never follows a link."""
     with contextlib.suppress(OSError):
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
+        _clear(directory, 2)
         os.rmdir(directory)
     with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(directory))

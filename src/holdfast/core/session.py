@@ -111,7 +111,7 @@ def leave() -> None:
     cannot tell its end from a death, and the directory stays until another program starts.
     """
     with _lock:
-        for member in _members.values():
+        for member in list(_members.values()):
             if member.pid == os.getpid():
                 _leave(member)
 
@@ -148,7 +148,7 @@ def _enlist(identity: str, directory: str, live: place.Liveness, session: _nativ
 
 
 def _make() -> _Member:
-    with place.locked() as root:
+    with place.usable(), place.locked() as root:
         _reclaim(root)
         return _found(root, os.urandom(8).hex())
 
@@ -187,23 +187,28 @@ def _join(identity: str) -> _Member:
 
 def _open(identity: str, path: str, live: place.Liveness) -> _Member:
     try:
-        arena = place.open_file(os.path.join(path, "arena"), 0)
-        session = _native.Session(arena, 0, 0, _label())
+        return _enlist(identity, path, live, _map_existing(path))
     except (OSError, ValueError) as error:
         live.close()
-        raise SessionError(0, f"session {path} cannot be joined: {error}") from error
-    return _enlist(identity, path, live, session)
+        raise SessionError(getattr(error, "errno", 0), f"session {path} cannot be joined: {error}") from error
+
+
+def _map_existing(path: str) -> _native.Session:
+    arena = place.open_file(os.path.join(path, "arena"), 0)
+    try:
+        return _native.Session(arena, 0, 0, _label())
+    except BaseException:
+        os.close(arena)
+        raise
 
 
 def _join_or_make_named() -> _Member:
-    with place.locked() as root:
+    with place.usable(), place.locked() as root:
+        _reclaim(root)
         path = _path(root, NAMED)
         if os.path.isdir(path):
             place.check_private(path)
-            if not place.nobody_lives(path):
-                return _open(NAMED, path, place.Liveness(path))
-            place.remove(path)
-            os.makedirs(root, 0o700, exist_ok=True)
+            return _open(NAMED, path, place.Liveness(path))
         return _found(root, NAMED)
 
 
@@ -221,8 +226,7 @@ def _reclaim(root: str) -> None:
 def _somebody_mapped(path: str) -> bool:
     """Tell whether a process of the table still runs: a daemon that closed all its files lost its liveness lock."""
     try:
-        arena = place.open_file(os.path.join(path, "arena"), 0)
-        return bool(_native.Session(arena, 0, 0, "").members())
+        return bool(_map_existing(path).members())
     except (OSError, ValueError):
         return False
 
@@ -233,10 +237,21 @@ def _leave(member: _Member) -> None:
         return
     # An error means that somebody removed the directory already: there is nothing to leave.
     with contextlib.suppress(OSError), place.locked():
-        if member.live.held() and member.live.is_last() and not member.session.members():
+        if not member.live.held():  # somebody closed it: a daemon that closes all it does not know
+            member.live = place.Liveness(member.directory)
+        if member.live.is_last() and not member.session.members():
             place.remove(member.directory)
+            _forget(member)
         member.live.close()
     member.live = None
+
+
+def _forget(member: _Member) -> None:
+    """The session has no place any more: what is made from now on (by an exit handler, say) needs another one."""
+    global _default
+    _members.pop(member.identity, None)
+    if _default is member.session:
+        _default = None
 
 
 # ---- fork ----
@@ -265,6 +280,7 @@ def _after_fork_in_child() -> None:
             member.live.close()
         member.live = opened.get(name)
         member.pid = os.getpid()
+    for member in _members.values():
         member.session.adopt()
     if _members:
         _leave_at_the_end_of_a_child()

@@ -15,9 +15,10 @@ import multiprocessing
 import os
 from multiprocessing.connection import wait
 
-__all__ = ["die_with_parent", "orphaned", "start_time"]
+__all__ = ["die_with_parent", "lives", "orphaned", "start_time"]
 
 ORPHANED_EXITCODE = 1
+_CANNOT_TELL = (1 << 64) - 1  # what the core says if it could not look
 
 
 def start_time(pid: int) -> int:
@@ -25,6 +26,12 @@ def start_time(pid: int) -> int:
     from holdfast.core import _native
 
     return _native.process_start(pid)
+
+
+def lives(pid: int, start: int) -> bool:
+    """Whether the process that had ``pid`` and ``start`` lives; in doubt (no file descriptor left to look) it does."""
+    found = start_time(pid)
+    return found == start or (found != 0 and _CANNOT_TELL in (found, start))
 
 
 def orphaned(parent_start: int) -> bool:
@@ -35,7 +42,7 @@ def orphaned(parent_start: int) -> bool:
     parent = multiprocessing.parent_process()
     if parent is None or parent.pid is None:
         return False
-    return start_time(parent.pid) != parent_start or not parent.is_alive()
+    return not lives(parent.pid, parent_start) or not parent.is_alive()
 
 
 def die_with_parent(parent_start: int) -> None:
@@ -58,7 +65,7 @@ def die_with_parent(parent_start: int) -> None:
     except (AttributeError, OSError):
         pass  # an old kernel: the pipe alone
     # After opening: from here on the pidfd is that of the process that was looked at.
-    if start_time(parent.pid) != parent_start:
+    if not lives(parent.pid, parent_start):
         os._exit(ORPHANED_EXITCODE)
     _thread.start_new_thread(_wait_and_die, (signs,))
 
