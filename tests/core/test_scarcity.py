@@ -1,4 +1,4 @@
-"""What must not happen when descriptors run out, are closed behind our back, or come to stand for somebody else's file."""
+"""What must not happen when descriptors run out, are closed behind our back, or stand for somebody else's file."""
 
 from __future__ import annotations
 
