@@ -332,6 +332,8 @@ static struct hf_handle *find_handle(struct hf_session *s, uint64_t offset, uint
     return NULL;
 }
 
+static void exhume(struct hf_session *s, uint64_t offset, uint64_t uid);
+
 /* Under the guard, so that nobody of this process drops the block's reference meanwhile. */
 static void keep(struct hf_session *s, struct hf_handle *h, struct hf_block *b, bool made) {
     h->body = (char *)b + HF_BODY_AT;
@@ -341,6 +343,8 @@ static void keep(struct hf_session *s, struct hf_handle *h, struct hf_block *b, 
     struct hf_handle *other = made ? NULL : find_handle(s, h->offset, h->uid);
     h->twin = other != NULL;
     if (other != NULL) other->twin = true;
+    if (!made && hf_load(&s->graves, HF_RELAXED) != NULL) exhume(s, h->offset, h->uid);
+    h->forks = hf_load(&s->forks, HF_RELAXED);
     h->next = s->handles.next;
     h->previous = &s->handles;
     h->next->previous = h;
@@ -483,39 +487,48 @@ static uint64_t drop_ref(struct hf_session *s, const struct hf_who *who, uint64_
     return run ? hf_chunks_idle(s) : 0;
 }
 
-static void bury_due(struct hf_session *s, const struct hf_who *who) {
-    uint64_t now = hf_now();
+/* The oldest grave if it is due, taken off the list. */
+static struct hf_grave *next_due(struct hf_session *s, uint64_t now) {
     pthread_mutex_lock(&s->local);
-    struct hf_grave *g = hf_load(&s->graves, HF_RELAXED), *last = NULL;
-    for (; g != NULL && g->due > now; g = g->next) last = g; /* newest first: from the first that is due, all are */
-    if (last != NULL) last->next = NULL;
-    else hf_store(&s->graves, NULL, HF_RELAXED);
-    pthread_mutex_unlock(&s->local);
-    while (g != NULL) {
-        struct hf_grave *next = g->next;
-        hf_enter(s, who);
-        pthread_mutex_lock(&s->local);
-        bool back = find_handle(s, g->offset, g->uid) != NULL; /* a pickle of it arrived meanwhile */
-        pthread_mutex_unlock(&s->local);
-        if (!back) drop_ref(s, who, g->offset, g->uid);
-        hf_exit(s);
-        free(g);
-        g = next;
+    struct hf_grave *g = hf_load(&s->graves, HF_RELAXED);
+    if (g != NULL && g->due <= now) {
+        hf_store(&s->graves, g->next, HF_RELAXED);
+        if (g->next == NULL) s->graves_end = NULL;
+    } else {
+        g = NULL;
     }
+    pthread_mutex_unlock(&s->local);
+    return g;
 }
 
-/* Just after a fork the child has not yet taken its references: drop ours a little later. */
+static void bury_due(struct hf_session *s, const struct hf_who *who) {
+    uint64_t now = hf_now();
+    struct hf_grave *g;
+    hf_enter(s, who); /* around both, so that no pickle of it arrives between */
+    while ((g = next_due(s, now)) != NULL) {
+        if (g->uid != 0) drop_ref(s, who, g->offset, g->uid);
+        free(g);
+    }
+    hf_exit(s);
+}
+
+/* Under `local`: this process has a handle to the block again. */
+static void exhume(struct hf_session *s, uint64_t offset, uint64_t uid) {
+    for (struct hf_grave *g = hf_load(&s->graves, HF_RELAXED); g != NULL; g = g->next)
+        if (g->offset == offset && g->uid == uid) g->uid = 0;
+}
+
+/* Just after a fork the child may not yet have taken its references on what it inherited: drop ours a little later. */
 static bool bury(struct hf_session *s, const struct hf_handle *h) {
-    uint64_t forked = hf_load(&s->forked, HF_RELAXED);
-    if (HF_LIKELY(forked == 0) || hf_now() - forked >= FORK_GRACE) return false;
-    struct hf_grave *g = malloc(sizeof *g);
+    if (HF_LIKELY(h->forks == hf_load(&s->forks, HF_RELAXED))) return false; /* no child has a copy of it */
+    uint64_t due = hf_load(&s->forked, HF_RELAXED) + FORK_GRACE;
+    struct hf_grave *g = hf_now() < due ? malloc(sizeof *g) : NULL;
     if (g == NULL) return false;
-    g->offset = h->offset;
-    g->uid = h->uid;
+    *g = (struct hf_grave){NULL, h->offset, h->uid, due};
     pthread_mutex_lock(&s->local);
-    g->due = hf_load(&s->forked, HF_RELAXED) + FORK_GRACE; /* later forks did not copy the handle */
-    g->next = hf_load(&s->graves, HF_RELAXED);
-    hf_store(&s->graves, g, HF_RELAXED);
+    if (s->graves_end == NULL) hf_store(&s->graves, g, HF_RELAXED);
+    else *s->graves_end = g;
+    s->graves_end = &g->next;
     pthread_mutex_unlock(&s->local);
     return true;
 }

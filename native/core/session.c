@@ -33,6 +33,7 @@ static void after_fork_parent(void) {
     uint64_t now = hf_now();
     for (struct hf_session *s = all_sessions; s != NULL; s = s->others) {
         hf_store(&s->forked, now, HF_RELAXED);
+        hf_add(&s->forks, 1, HF_RELAXED);
         pthread_mutex_unlock(&s->local);
     }
     pthread_mutex_unlock(&list_lock);
@@ -43,6 +44,7 @@ static void after_fork_child(void) {
     for (struct hf_session *s = all_sessions; s != NULL; s = s->others) {
         hf_store(&s->me, 0, HF_RELAXED);
         hf_store(&s->graves, NULL, HF_RELAXED); /* the parent's to bury; a few bytes of ours are lost */
+        s->graves_end = NULL;
         hf_store(&s->forked, 0, HF_RELAXED);
         pthread_mutex_unlock(&s->local);
     }

@@ -12,7 +12,8 @@ struct hf_handle {
     void *body;
     uint64_t offset;
     uint64_t uid;
-    bool twin; /* there is, or was, another handle of this process to the same block */
+    uint32_t forks; /* how often this process had forked when the handle was made */
+    bool twin;      /* there is, or was, another handle of this process to the same block */
 };
 
 /* A reference to be dropped later: shortly after a fork the child may still be about to take it over. */
@@ -32,7 +33,9 @@ struct hf_session {
     char *path;                /* to open it again; NULL for a file without a name */
     pthread_mutex_t local;     /* over the three below */
     struct hf_handle handles;  /* head of the ring of handles */
-    _Atomic(struct hf_grave *) graves; /* newest first; changed under `local`, looked at without */
+    _Atomic(struct hf_grave *) graves; /* oldest first; changed under `local`, looked at without */
+    struct hf_grave **graves_end;
+    hf_a32 forks;                        /* how often this process has forked */
     hf_a64 forked;                       /* when this process last forked, 0 never */
     struct hf_session *others; /* all sessions of this process, for fork */
     hf_a64 seen[HF_SLOTS];     /* when we last saw the tenant of a slot alive */
