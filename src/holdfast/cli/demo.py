@@ -6,6 +6,7 @@ in `counting`; how the three ways are run is in `modes`.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -14,8 +15,6 @@ from holdfast.cli import counting, modes
 from holdfast.workers.cpu import cpu_count
 
 if TYPE_CHECKING:
-    import argparse
-
     from rich.console import Console
     from rich.table import Table
 
@@ -27,9 +26,20 @@ HEADINGS = ("seconds", "speed-up", "files", "lines", "functions", "classes", "ba
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--workers", type=int, metavar="N", help="threads and processes (default: the CPUs it may use)")
+    parser.add_argument("--workers", type=_number_of_workers, metavar="N", help="threads and processes (default: the CPUs it may use)")
     parser.add_argument("--files", metavar="N|GLOB", help="only the first N files, or those that match, e.g. 'json/*'")
     parser.add_argument("--no-kill", action="store_true", help="let every worker live")
+
+
+def _number_of_workers(text: str) -> int:
+    """The option's value; argparse ends the program with exit code 2 if it is none."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers: give 1 or more")
+    return number
 
 
 def run(options: argparse.Namespace) -> int:

@@ -31,9 +31,7 @@ class SharedArray(np.ndarray):
         block = home(self)
         if block is None:
             return np.asarray(self).__reduce_ex__(protocol)
-        at = _address(self) - _address(_whole(block))
-        strides = None if self.flags.c_contiguous else self.strides
-        return _open, (block, at, self.shape, strides, self.dtype, self.flags.writeable)
+        return _open, _parts(self, block, bool(self.flags.writeable))
 
     def __reduce__(self) -> Any:
         return self.__reduce_ex__(2)
@@ -55,13 +53,22 @@ def home(array: Any) -> Memory | None:
     base = array
     while isinstance(base, np.ndarray):
         base = base.base
+    if isinstance(base, memoryview):  # a read-only array's
+        base = base.obj
     return base if isinstance(base, Memory) else None
 
 
+def _parts(array: Any, block: Memory, writable: bool) -> tuple[Any, ...]:
+    """Return what `_open` needs to make the same array over the same block."""
+    at = _address(array) - _address(_whole(block))
+    strides = None if array.flags.c_contiguous else array.strides
+    return block, at, array.shape, strides, array.dtype, writable
+
+
 def _open(block: Memory, at: int, shape: Any, strides: Any, dtype: Any, writable: bool) -> SharedArray:
-    array: SharedArray = _shared(shape, dtype, block, at, strides)
-    if not writable:
-        array.flags.writeable = False
+    # Over a read-only buffer, not with the flag cleared: the flag could be set again.
+    memory = block if writable else memoryview(block).toreadonly()  # type: ignore[arg-type]
+    array: SharedArray = _shared(shape, dtype, memory, at, strides)
     return array
 
 
@@ -80,8 +87,9 @@ def share_array(array: Any, writable: bool | None) -> Any:
     _check(array)
     if writable is None:
         writable = bool(array.flags.writeable)
-    if home(array) is not None:
-        return _narrowed(array, writable)
+    home_block = home(array)
+    if home_block is not None:
+        return _narrowed(array, home_block, writable)
     block = Memory(session.current(), None, array.nbytes, False)
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     strides = _lay(array.shape, array.dtype, block, order=order).strides
@@ -91,8 +99,7 @@ def share_array(array: Any, writable: bool | None) -> Any:
         block.fill(source)
     else:
         np.copyto(shared, array)
-    shared.flags.writeable = writable
-    return shared
+    return shared if writable else _open(*_parts(shared, block, False))
 
 
 def _bytes_of(array: Any) -> Any:
@@ -102,9 +109,9 @@ def _bytes_of(array: Any) -> Any:
     return None if flat is None or plain.nbytes == 0 else flat.reshape(-1).view(np.uint8)
 
 
-def _narrowed(array: Any, writable: bool) -> Any:
+def _narrowed(array: Any, block: Memory, writable: bool) -> Any:
+    if writable and not array.flags.writeable:
+        raise ValueError("writable=True: this array was shared as read-only; share a copy, array.copy()")
     if isinstance(array, SharedArray) and writable == array.flags.writeable:
         return array
-    view = array.view(SharedArray)
-    view.flags.writeable = writable
-    return view
+    return _open(*_parts(array, block, writable))

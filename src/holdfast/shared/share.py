@@ -29,7 +29,8 @@ def share(obj: Any, *, writable: bool | None = None) -> Any:
     Args:
         obj: An array without Python objects, or a bytes-like object.
         writable: None: as ``obj`` is, so that arrays and bytearrays are writable and ``bytes`` are not. True, False:
-            whether the returned object can be written to; what is read-only here stays so in the other processes.
+            whether the returned object can be written to. What is read-only stays so, here (``setflags`` is refused
+            too) and in the other processes; the memory may still change through another, writable object over it.
 
     Raises:
         TypeError: Neither an array nor a buffer, or one that holds Python objects.

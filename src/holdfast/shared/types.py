@@ -103,13 +103,15 @@ def unpacked(form: Any) -> Any:
 
 
 def numbers(code: str, values: Any) -> Any:
-    """Return ``values`` as one buffer of that typecode.
+    """Return ``values`` as one buffer of that typecode. Bytes are small numbers, one per element.
 
     Raises:
         OverflowError: One does not fit; the message names it.
     """
     if isinstance(values, array.array) and values.typecode == code:
         return values
+    if isinstance(values, bytes | bytearray) and code not in "bB":
+        values = list(values)  # `array` would take them for its elements' memory
     try:
         return array.array(code, values)
     except OverflowError:

@@ -31,7 +31,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import NotPicklable
-from holdfast.workers import pickling
+from holdfast.workers import listener, pickling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,6 +152,8 @@ def launch(process_obj: Any, method: str, parts: Mapping[str, Any]) -> Any:
     popen = _popen_class(method)
     if method == "fork":
         return popen(process_obj)
+    if method == "forkserver":
+        listener.start_server()
     process_obj._holdfast_by_value = by_value(process_obj, parts)
     try:
         return popen(process_obj)
