@@ -147,7 +147,9 @@ def files() -> set[Path]:
     found = set()
     for session in sessions_here():
         with contextlib.suppress(OSError):  # a test may have removed it
-            found.update(Path(entry) for entry in os.scandir(session) if entry.name not in KEPT)
+            entries = (entry for entry in os.scandir(session) if entry.name not in KEPT)
+            # A fork server's socket: its owner's, and the session's if the owner was killed.
+            found.update(Path(entry) for entry in entries if not entry.name.startswith("fs-"))
     for folder in {PLACE, Path(tempfile.gettempdir())}:
         for entry in os.scandir(folder):
             if entry.name == OURS:

@@ -27,7 +27,8 @@ TIMEOUT = 150  # seconds; each program has a watchdog of its own that is shorter
 
 PRIMITIVES = ["lock", "event", "semaphore", "condition", "gate", "ring", "cell"]
 PARTS = [*PRIMITIVES, "owner", "wait", "killpoints", "roster"]
-ARENA = ["alloc", "chunks", "members", "session"]  # the real thing, where the other tests bring a stand-in
+# The real thing, where the other tests bring a stand-in.
+ARENA = ["alloc", "blocks", "chunks", "members", "session", "upkeep"]
 ARENA_TESTS = ["stress_session", "stress_death_session", "stress_leak"]
 EXPLORER = ["explore", "explore_main", "platform_explore"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -84,6 +85,32 @@ def test_no_file_matches(capsys):
     """A wrong glob is a usage error."""
     assert main(["demo", "--files", "no such thing"]) == 2
     assert "no such thing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["-1", "0", "two"])
+def test_a_number_of_workers_that_cannot_be(workers, capsys):
+    """A usage error that names the value."""
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--workers", workers])
+    assert ended.value.code == 2
+    assert f"--workers: '{workers}' is not a number of workers" in capsys.readouterr().err
+
+
+def test_a_parser_that_other_threads_disturbed_is_asked_again(monkeypatch):
+    """SystemError from `ast.parse` (CPython 3.11, many threads) is not the file's fault; one that stays is raised."""
+    path = counting.library_files("json/decoder.py")[0]
+    expected, parse, failures = counting.count(path), ast.parse, iter(range(3))
+
+    def disturbed(*args):
+        if next(failures, None) is not None:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return parse(*args)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert counting.count(path) == expected
+    failures = iter(int, 1)  # for ever
+    with pytest.raises(SystemError, match="depth mismatch"):
+        counting.count(path)
 
 
 def test_the_command_works_without_a_terminal():

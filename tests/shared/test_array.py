@@ -45,6 +45,20 @@ def test_elements_and_slices(code, lock):
     assert ours[:] == list(range(10))
 
 
+@pytest.mark.parametrize("code", NUMBERS)
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_bytes_are_numbers(code, kind, lock):
+    """Bytes, as the initializer or assigned to a slice, are one number per element, as in multiprocessing."""
+    ours, theirs = (make(code, kind(b"abcd"), lock=lock) for make in (Array, multiprocessing.Array))
+    assert ours[:] == theirs[:] == [97, 98, 99, 100]
+    for each in (ours, theirs):
+        each[0:2] = kind(b"xy")
+        each[::-2] = kind(b"pq")
+    assert ours[:] == theirs[:]
+    with pytest.raises(ValueError, match="cannot take 8"):
+        ours[:] = kind(bytes(8))
+
+
 def test_an_array_made_from_a_size_is_zero(lock):
     """Also in memory that was used before."""
     for _ in range(20):

@@ -138,6 +138,36 @@ def test_writable_is_as_it_was_unless_asked():
     assert share(made, writable=True).flags.writeable
 
 
+@pytest.mark.parametrize("arrived", [False, True], ids=["here", "there"])
+def test_a_read_only_array_stays_so(arrived):
+    """Whether made here or unpickled, neither share(writable=True) nor setflags opens it, nor a view of it."""
+    frozen = share(np.arange(24).reshape(4, 6), writable=False)
+    if arrived:
+        frozen = pickle.loads(pickle.dumps(frozen))
+    for view in (frozen, frozen[::-1, 2:], frozen.T, np.asarray(frozen), frozen[:0]):
+        with pytest.raises(ValueError, match="read-only"):
+            share(view, writable=True)
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            view.setflags(write=True)
+        again = pickle.loads(pickle.dumps(share(view)))
+        assert same(again, view)
+        assert not again.flags.writeable
+    assert share(frozen) is frozen
+
+
+def test_a_read_only_view_of_a_writable_array():
+    """It is the same memory, at the same place and in the same order, and sees what is written to the other."""
+    shared = share(np.arange(24).reshape(4, 6))
+    for cut in (shared, shared[::-1, ::2], shared.T, shared[1:1]):
+        frozen = share(cut, writable=False)
+        assert same(frozen, cut)
+        assert frozen.strides == cut.strides
+        shared += 1
+        assert same(frozen, cut)
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            frozen.setflags(write=True)
+
+
 def test_shared_stays_as_it_is():
     """Sharing again copies nothing; a plain view of a shared array is shared by place."""
     shared = share(np.arange(10))

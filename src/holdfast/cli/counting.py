@@ -22,6 +22,7 @@ set, the totals are put back to `before`. Either way the numbers are as if the d
 from __future__ import annotations
 
 import ast
+import contextlib
 import fnmatch
 import os
 import sysconfig
@@ -37,6 +38,7 @@ from holdfast.sync.lock import Lock
 __all__ = ["Board", "Counts", "Report", "count", "count_shared", "install", "library_files"]
 
 NOTHING = -1
+PATIENCE = 100  # times that a file is parsed again
 
 
 class Counts(NamedTuple):
@@ -79,13 +81,24 @@ def library_files(wanted: str | None = None) -> list[str]:
     return sorted(found, key=os.path.getsize, reverse=True)
 
 
+def _parsed(source: bytes, path: str) -> ast.Module:
+    """Parse, again if need be: in CPython 3.11 many threads that parse at once spoil each other's depth count.
+
+    That shows as a SystemError, at random, and says nothing of the file.
+    """
+    for _ in range(PATIENCE):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source, path)
+    return ast.parse(source, path)
+
+
 def count(path: str) -> Counts:
     """Parse one file and count."""
     with open(path, "rb") as file:
         source = file.read()
     lines = source.count(b"\n")
     try:
-        tree = ast.parse(source, path)
+        tree = _parsed(source, path)
     except (SyntaxError, ValueError):
         return Counts(1, lines, 0, 0, 1)
     functions = classes = 0

@@ -26,7 +26,8 @@ HEADINGS = ("seconds", "speed-up", "files", "lines", "functions", "classes", "ba
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--workers", type=_number_of_workers, metavar="N", help="threads and processes (default: the CPUs it may use)")
+    text = "threads and processes (default: the CPUs it may use)"
+    parser.add_argument("--workers", type=_number_of_workers, metavar="N", help=text)
     parser.add_argument("--files", metavar="N|GLOB", help="only the first N files, or those that match, e.g. 'json/*'")
     parser.add_argument("--no-kill", action="store_true", help="let every worker live")
 

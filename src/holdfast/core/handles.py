@@ -1,8 +1,8 @@
 """Handles: how an object in an arena becomes a Python object, by making, by name or from a pickle.
 
-A handle pickles as (class, session, offset, uid, extras). What was pickled in a process is remembered weakly, so that a
-pickle that comes back there finds the same Python object. Two handles of one object in a process (a name opened twice, a
-pickle that a forked child made of what it inherited) are equally good. Must not know what the objects do.
+A handle pickles as (class, session, offset, uid, extras). What was pickled in a process is remembered weakly, so that
+a pickle that comes back there finds the same Python object. Two handles of one object in a process (a name opened
+twice, a pickle that a forked child made of what it inherited) are equally good. Must not know what the objects do.
 """
 
 from __future__ import annotations

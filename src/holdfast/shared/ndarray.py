@@ -66,8 +66,8 @@ def _parts(array: Any, block: Memory, writable: bool) -> tuple[Any, ...]:
 
 
 def _open(block: Memory, at: int, shape: Any, strides: Any, dtype: Any, writable: bool) -> SharedArray:
-    # Over a read-only buffer, not with the flag cleared: the flag could be set again.
-    memory = block if writable else memoryview(block).toreadonly()  # type: ignore[arg-type]
+    # What is read-only lies over a read-only buffer: a flag that is only cleared could be set again.
+    memory = block if writable else np.frombuffer(memoryview(block).toreadonly(), np.uint8)
     array: SharedArray = _shared(shape, dtype, memory, at, strides)
     return array
 

@@ -31,6 +31,7 @@ def share(obj: Any, *, writable: bool | None = None) -> Any:
         writable: None: as ``obj`` is, so that arrays and bytearrays are writable and ``bytes`` are not. True, False:
             whether the returned object can be written to. What is read-only stays so, here (``setflags`` is refused
             too) and in the other processes; the memory may still change through another, writable object over it.
+            On 3.11 a read-only Window refuses assignments, but what takes its buffer can write.
 
     Raises:
         TypeError: Neither an array nor a buffer, or one that holds Python objects.

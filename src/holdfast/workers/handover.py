@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from holdfast.errors import GoneError
@@ -47,13 +48,15 @@ def new_place() -> tuple[str, str]:
 
 
 def _discard_orphans(session: _native.Session, directory: str) -> None:
-    """Remove the outcomes whose asker, named by its member number, is dead: nobody else knows their names."""
+    """Remove what is named after a member that is dead: outcomes for it, and where its fork server listened."""
     for name in os.listdir(directory):
         kind, _, rest = name.partition("-")
         member = rest.partition("-")[0]
-        if kind == "outcome" and member.isdecimal() and not session.alive(int(member)):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(directory, name))
+        if kind not in ("outcome", "fs") or not member.isdecimal() or session.alive(int(member)):
+            continue
+        path = os.path.join(directory, name)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if kind == "fs" else os.unlink(path)
 
 
 def join(identity: str) -> None:

@@ -5,12 +5,12 @@ process is killed. In the session's directory it goes with the session. Only the
 server that somebody else started first stays where it is, and other users of multiprocessing's temporary directory
 (listeners, managers) keep theirs. Must not know of processes or pools.
 
-Who makes and removes ``forkserver-<random>``, which holds one socket:
+Who makes and removes ``fs-<member number>-<random>``, which holds one socket:
 
 * the process that starts the server makes it, and uses it again if the server died and is started anew;
 * it removes it at its end: at exit, or, in a child of multiprocessing, among multiprocessing's own finalizers;
-* after SIGKILL it stays until the session's last member leaves, or until the next start of a holdfast program of this
-  user if nobody is left.
+* after SIGKILL it stays until somebody starts a process in this session (`handover.new_place`), the session's last
+  member leaves, or, if nobody is left, until the next start of a holdfast program of this user.
 
 A forked child never uses its parent's server, and gets a directory of its own with its first one.
 """
@@ -24,12 +24,15 @@ import shutil
 import tempfile
 import threading
 from multiprocessing import forkserver, process, util
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["start_server"]
 
-PREFIX = "forkserver-"
-LONGEST = 107 - len("/listener-12345678")  # bytes: a socket's path has 108, with the NUL
+LONGEST = 107  # bytes: how long the path of a socket may be
+BELOW = len("12345678/listener-12345678")  # what tempfile and multiprocessing add
 
 _lock = threading.Lock()  # over what follows and, while it is lent, multiprocessing's own setting
 _directory: str | None = None  # this process's own
@@ -73,10 +76,11 @@ def _place() -> str | None:
     if _directory is None:
         from holdfast.core import session
 
-        parent = session.directory(session.current())
-        if len(os.fsencode(os.path.join(parent, PREFIX + "12345678"))) > LONGEST:
+        current = session.current()
+        start = os.path.join(session.directory(current), f"fs-{current.member}-")
+        if len(os.fsencode(start)) + BELOW > LONGEST:
             return None
-        _directory = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        _directory = tempfile.mkdtemp(prefix=start)
         # For children of multiprocessing, which end without atexit. Where multiprocessing removes its own.
         util.Finalize(None, _remove, (_directory,), exitpriority=-100)
         if _registered_by != os.getpid():
@@ -99,7 +103,7 @@ def _at_exit() -> None:
 
 
 @contextlib.contextmanager
-def _lend(directory: str) -> Any:
+def _lend(directory: str) -> Iterator[None]:
     """Make ``directory`` multiprocessing's temporary one. Only for a moment: children would inherit the setting."""
     config: Any = process.current_process()._config  # type: ignore[attr-defined]
     _lent[:] = [config.get("tempdir")]
