@@ -21,7 +21,6 @@ static void end_round(struct hf_gate *g, bool opened) {
     /* release; pairs with the acquire in hf_gate_wait */
     hf_store(&g->round, round + 1, HF_MO(gate_open, HF_RELEASE));
     HF_KILL(gate_opened);
-    hf_store(&g->opener, 0, HF_RELAXED);
     hf_store(&g->arrived, 0, HF_RELAXED); /* last: as long as it is not 0, the round may need ending */
     if (!HF_BROKEN_HERE(gate_wake)) hf_wake(&g->round, HF_ALL);
 }
@@ -62,7 +61,6 @@ int hf_gate_arrive(struct hf_gate *g, const struct hf_who *who, uint32_t *round)
         HF_KILL(gate_counted);
         index = record(g, who, *round) ? (int)arrived : HF_GATE_NO_MEMORY;
         if (index == HF_GATE_NO_MEMORY) hf_store(&g->arrived, arrived, HF_RELAXED);
-        if (arrived + 1 == g->parties) hf_store(&g->opener, who->member, HF_RELAXED);
         hf_near_note(&g->near, who->member);
         HF_KILL(gate_arrived);
     }

@@ -31,8 +31,7 @@ struct hf_gate {
     hf_a32 casualty;        /* 20 the member whose death broke it */
     hf_a64 opened;          /* 24 */
     uint32_t parties;       /* 32 */
-    hf_a32 opener;          /* 36 the member that arrived last and has not opened yet */
-    hf_a32 inside;          /* 40 threads that wait now; a hint for n_waiting after a reset */
+    uint32_t spare[3];      /* 36 */
     struct hf_near near;    /* 48 */
     struct hf_roster party; /* 64 */
 };
