@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: all there is to measure, which so far is the primitives."""
+"""``python -m benchmarks``: all there is to measure, which so far is the primitives and the channels."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def facts() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()} ({sys.platform})",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
-    found.update({name: _version(name) for name in ("holdfast", "numpy")})
+    found.update({name: _version(name) for name in ("holdfast", "numpy", "faster-fifo", "hyperq", "pyzmq")})
     return found
 
 

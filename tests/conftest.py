@@ -148,8 +148,9 @@ def files() -> set[Path]:
     for session in sessions_here():
         with contextlib.suppress(OSError):  # a test may have removed it
             entries = (entry for entry in os.scandir(session) if entry.name not in KEPT)
-            # A fork server's socket: its owner's, and the session's if the owner was killed.
-            found.update(Path(entry) for entry in entries if not entry.name.startswith("fs-"))
+            # A fork server's socket: its owner's, and the session's if the owner was killed. Bells and ends of pipes of
+            # the dead: whoever makes the next ones removes them.
+            found.update(Path(entry) for entry in entries if not entry.name.startswith(("fs-", "bell-", "end-")))
     for folder in {PLACE, Path(tempfile.gettempdir())}:
         for entry in os.scandir(folder):
             if entry.name == OURS:

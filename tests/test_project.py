@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC = """
     Lock RLock Semaphore BoundedSemaphore Event Condition Barrier Value Array share Local
+    Queue LifoQueue PriorityQueue SimpleQueue Pipe Connection Empty Full ShutDown
     Thread Process current active_children cpu_count
     ProcessPoolExecutor ThreadPoolExecutor Future wait as_completed
     HoldfastError WorkerDied AbandonedWarning AbandonedError GoneError NotPicklable SessionError NameTooLongError

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from benchmarks.cases import counter, create, event_wake, import_time, lock, lock_contended, round_trip, share, takeover
+from benchmarks.cases import (
+    counter,
+    create,
+    event_wake,
+    import_time,
+    lock,
+    lock_contended,
+    queue_create,
+    queue_flow,
+    queue_large,
+    queue_latency,
+    queue_threads,
+    round_trip,
+    share,
+    takeover,
+)
 from benchmarks.model import Case
 
-SUBJECTS = (lock, lock_contended, counter, event_wake, round_trip, takeover, share, create, import_time)
+PRIMITIVES = (lock, lock_contended, counter, event_wake, round_trip, takeover, share, create, import_time)
+CHANNELS = (queue_flow, queue_latency, queue_large, queue_create, queue_threads)
+SUBJECTS = PRIMITIVES + CHANNELS
 
 
 def all_cases() -> list[Case]:
-    """Every case, in the order of the issue."""
+    """Every case, in the order of the issues."""
     return [case for subject in SUBJECTS for case in subject.cases()]

@@ -73,6 +73,24 @@ PyObject *hf_handle_new(PyTypeObject *type, PyObject *session, PyObject *where, 
     return (PyObject *)self;
 }
 
+PyObject *hf_handle_share(PyTypeObject *type, PyObject *session, enum hf_kind kind, uint64_t offset, uint64_t uid) {
+    struct hf_who who;
+    struct hf_session *s = hf_session_from(session);
+    if (s == NULL || !hf_caller_slow(s, &who)) return NULL;
+    HandleObject *self = (HandleObject *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL) return NULL;
+    if (hf_share(s, &who, kind, offset, uid, &self->h) != HF_OK) {
+        Py_DECREF(self);
+        PyErr_SetString(PyExc_LookupError, "the payload of this item is gone");
+        return NULL;
+    }
+    self->s = s;
+    self->kind = (uint32_t)kind;
+    self->session = session;
+    Py_INCREF(session);
+    return (PyObject *)self;
+}
+
 void hf_handle_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
     HandleObject *self = (HandleObject *)object;
@@ -91,8 +109,7 @@ static struct hf_block *block_of(PyObject *self) {
 static PyObject *get_session(PyObject *self, void *unused) {
     (void)unused;
     PyObject *session = ((HandleObject *)self)->session;
-    Py_INCREF(session);
-    return session;
+    return Py_NewRef(session == NULL ? Py_None : session); /* none: a local queue */
 }
 
 static PyObject *get_offset(PyObject *self, void *unused) {
@@ -135,17 +152,35 @@ static PyObject *received(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *pending(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (!has_block(self)) Py_RETURN_FALSE;
+    struct hf_block *b = block_of(self);
+    return PyBool_FromLong((int32_t)(hf_load(&b->sent, HF_RELAXED) - hf_load(&b->received, HF_RELAXED)) > 0);
+}
+
+/* Dropping it need not wait for children that may not have taken their references yet: see bury in alloc.c. */
+static PyObject *settled(PyObject *self, PyObject *unused) {
+    HandleObject *h = (HandleObject *)self;
+    (void)unused;
+    h->h.forks = hf_load(&h->s->forks, HF_RELAXED);
+    Py_RETURN_NONE;
+}
+
 static PyObject *unname(PyObject *self, PyObject *unused) {
     struct hf_who who;
     (void)unused;
+    if (!has_block(self)) Py_RETURN_NONE;
     if (!hf_caller(self, &who)) return NULL;
-    if (has_block(self)) hf_unname(who.session, &who, block_of(self));
+    hf_unname(who.session, &who, block_of(self));
     Py_RETURN_NONE;
 }
 
 PyMethodDef hf_handle_methods[] = {
     {"sent", sent, METH_NOARGS, "Count one pickle on its way."},
     {"received", received, METH_NOARGS, "Count one arrival."},
+    {"_pending", pending, METH_NOARGS, "Is a pickle of it on its way?"},
+    {"_settled", settled, METH_NOARGS, "Every child forked so far has taken its own reference: drop ours at once."},
     {"unlink", unname, METH_NOARGS, "Forget the name."},
     {NULL, NULL, 0, NULL},
 };

@@ -49,7 +49,8 @@ static int add_type(PyObject *module, PyType_Spec *spec, PyObject *base) {
 
 static int add_handles(PyObject *module) {
     PyType_Spec *of_handle[] = {&hf_lock_spec, &hf_semaphore_spec, &hf_event_spec, &hf_waiters_spec,
-                                &hf_gate_spec, &hf_cell_spec,      &hf_block_spec, &hf_ring_spec};
+                                &hf_gate_spec, &hf_cell_spec,      &hf_block_spec, &hf_ring_spec,
+                                &hf_queue_spec};
     if (add_type(module, &hf_handle_spec, NULL) < 0) return -1;
     PyObject *handle = PyObject_GetAttrString(module, "Handle");
     int r = handle == NULL ? -1 : 0;

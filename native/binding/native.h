@@ -28,6 +28,8 @@ typedef struct {
 /* ---- handle.c ---- */
 /* Make, open or attach a handle of `type`, as `where` says. */
 PyObject *hf_handle_new(PyTypeObject *type, PyObject *session, PyObject *where, struct hf_new *how);
+/* A handle of `type` to a block that this process may hold, or NULL with LookupError. Counts no arrival. */
+PyObject *hf_handle_share(PyTypeObject *type, PyObject *session, enum hf_kind kind, uint64_t offset, uint64_t uid);
 void hf_handle_dealloc(PyObject *self);
 extern PyMethodDef hf_handle_methods[];
 extern PyGetSetDef hf_handle_getset[];
@@ -75,7 +77,7 @@ int hf_parse_one(PyObject *const *args, Py_ssize_t n, PyObject *names, const cha
     } while ((result) == HF_INTR)
 
 extern PyType_Spec hf_lock_spec, hf_rlock_spec, hf_semaphore_spec, hf_event_spec, hf_waiters_spec, hf_gate_spec,
-    hf_cell_spec, hf_block_spec, hf_ring_spec;
+    hf_cell_spec, hf_block_spec, hf_ring_spec, hf_queue_spec;
 
 #define HF_FAST(function) (PyCFunction)(void (*)(void)) function
 

@@ -127,6 +127,18 @@ static PyObject *sweep(PyObject *self, PyObject *unused) {
     return hf_caller_slow(of(self), &who) ? PyLong_FromUnsignedLong(hf_sweep(of(self), &who)) : NULL;
 }
 
+static PyObject *kept(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(hf_kept_queues(of(self)));
+}
+
+static PyObject *held(PyObject *self, PyObject *args) {
+    unsigned long long offset, uid;
+    int besides_us = 0;
+    if (!PyArg_ParseTuple(args, "KK|p", &offset, &uid, &besides_us)) return NULL;
+    return PyBool_FromLong(hf_held(of(self), offset, uid, besides_us));
+}
+
 static PyObject *stats(PyObject *self, PyObject *unused) {
     struct hf_who who;
     struct hf_stats t;
@@ -154,6 +166,8 @@ static PyMethodDef methods[] = {
     {"describe", describe, METH_O, "(pid, label, alive) of a member; pid 0 if unknown."},
     {"alive", alive, METH_O, "Does this member live?"},
     {"sweep", sweep, METH_NOARGS, "Free what members gone for a second held; how many members."},
+    {"kept", kept, METH_NOARGS, "Named queues that hold something."},
+    {"held", held, METH_VARARGS, "held(offset, uid, besides_us=False, /)\n--\n\nDoes anybody who lives hold the object?"},
     {"stats", stats, METH_NOARGS, "Counts and sizes."},
     {"trim", trim, METH_NOARGS, "Give idle memory back to the system; bytes given back."},
     {NULL, NULL, 0, NULL},

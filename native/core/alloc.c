@@ -1,6 +1,7 @@
 /* Handles: a process's references to blocks, from making or opening to dropping. What the blocks are made of is in
  * blocks.c. */
 #include "blocks.h"
+#include "queue.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static void keep(struct hf_session *s, struct hf_handle *h, struct hf_block *b, 
     h->body = (char *)b + HF_BODY_AT;
     h->offset = hf_offset_of(s, b);
     h->uid = b->uid;
+    h->closed = false;
     pthread_mutex_lock(&s->local);
     struct hf_handle *other = made ? NULL : find_handle(s, h->offset, h->uid);
     h->twin = other != NULL;
@@ -110,8 +112,7 @@ int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new 
     return r;
 }
 
-/* Is there a block of this kind at the offset? Offsets come from pickles, so trust nothing. */
-static struct hf_block *valid(struct hf_session *s, uint64_t offset, uint64_t uid) {
+struct hf_block *hf_valid(struct hf_session *s, uint64_t offset, uint64_t uid) {
     struct hf_header *h = s->header;
     if (offset < h->data_at || offset >= hf_chunk_at(s, h->used_chunks)) return NULL;
     uint64_t chunk = hf_chunk_of(s, offset);
@@ -122,18 +123,82 @@ static struct hf_block *valid(struct hf_session *s, uint64_t offset, uint64_t ui
     return b->uid == uid ? b : NULL;
 }
 
-int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
-              struct hf_handle *h) {
+static int open_at(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
+                   bool arrived, struct hf_handle *h) {
     hf_enter(s, who);
-    struct hf_block *b = valid(s, offset, uid);
+    struct hf_block *b = hf_valid(s, offset, uid);
     bool good = b != NULL && hf_load(&b->kind, HF_RELAXED) == (uint32_t)kind;
     if (good) {
         hf_set_ref(b, who->member);
-        hf_count_arrival(b);
+        if (arrived) hf_count_arrival(b);
         keep(s, h, b, false);
     }
     hf_exit(s);
     return good ? HF_OK : HF_CLOSED;
+}
+
+int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
+              struct hf_handle *h) {
+    return open_at(s, who, kind, offset, uid, true, h);
+}
+
+int hf_share(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
+             struct hf_handle *h) {
+    return open_at(s, who, kind, offset, uid, false, h);
+}
+
+static bool holds(struct hf_session *s, unsigned index, uint64_t grace) {
+    struct hf_slot *slot = &s->header->slot[index];
+    uint32_t state = hf_load(&slot->state, HF_ACQUIRE) & HF_SLOT_STATE;
+    if (state == HF_SLOT_FREE) return false;
+    if (state != HF_SLOT_DEAD && state != HF_SLOT_LEFT)
+        if (state == HF_SLOT_JOINING || hf_fate(s, hf_load(&slot->member, HF_RELAXED)) == HF_LIVES) return true;
+    uint64_t ended = hf_load(&slot->ended, HF_RELAXED); /* hf_fate may have set it just now, so the clock comes after */
+    return hf_now() - ended < grace;
+}
+
+static bool held(struct hf_session *s, uint64_t offset, uint64_t uid, uint64_t grace, unsigned without) {
+    struct hf_block *b = hf_valid(s, offset, uid);
+    if (b == NULL || hf_load(&b->kind, HF_ACQUIRE) == HF_KIND_NONE) return false;
+    if ((int32_t)(hf_load(&b->sent, HF_RELAXED) - hf_load(&b->received, HF_RELAXED)) > 0) return true;
+    for (unsigned i = 0; i < HF_SLOTS / 64; i++)
+        for (uint64_t bits = hf_load(&b->refs[i], HF_RELAXED); bits != 0; bits &= bits - 1)
+            if (i * 64 + (unsigned)__builtin_ctzll(bits) != without &&
+                holds(s, i * 64 + (unsigned)__builtin_ctzll(bits), grace))
+                return true;
+    return false;
+}
+
+#define GRACE (100 * HF_MS) /* a forked child may not have taken its references yet when its parent is gone */
+
+bool hf_held(struct hf_session *s, uint64_t offset, uint64_t uid, bool besides_us) {
+    return held(s, offset, uid, besides_us ? 0 : GRACE, besides_us ? hf_load(&s->me, HF_RELAXED) & (HF_SLOTS - 1) : HF_SLOTS);
+}
+
+/* A named queue is closed here: give up our reference, unless another handle of this process needs it. True: nobody else
+ * who lives had one, so the name is gone, and the block goes with this handle; ours stays noted until then. */
+bool hf_release_kept(struct hf_session *s, const struct hf_who *who, struct hf_handle *h) {
+    struct hf_block *b = hf_block_of(h->body);
+    if (h->uid == 0) return false;
+    hf_enter(s, who);
+    uint32_t slot = who->member & (HF_SLOTS - 1);
+    pthread_mutex_lock(&s->local);
+    bool last = true;
+    for (struct hf_handle *o = s->handles.next; o != &s->handles; o = o->next)
+        if (o != h && !o->closed && o->offset == h->offset && o->uid == h->uid) last = false;
+    h->closed = true;
+    pthread_mutex_unlock(&s->local);
+    if (last) {
+        hf_and(&b->refs[slot / 64], ~(1ull << (slot % 64)), HF_RELAXED);
+        last = !held(s, h->offset, h->uid, 0, HF_SLOTS);
+        if (last) {
+            hf_set_ref(b, who->member);
+            hf_store(&((struct hf_queue *)h->body)->kept, 0, HF_RELAXED);
+            hf_unlink_name(s, b);
+        }
+    }
+    hf_exit(s);
+    return last;
 }
 
 /* A pickle may be loaded more often than it was made; that must not count for the next one. */
@@ -143,7 +208,7 @@ void hf_count_arrival(struct hf_block *b) {
 }
 
 bool hf_hold(struct hf_session *s, const struct hf_who *who, struct hf_handle *h) {
-    struct hf_block *b = valid(s, h->offset, h->uid);
+    struct hf_block *b = hf_valid(s, h->offset, h->uid);
     if (b == NULL || hf_load(&b->kind, HF_RELAXED) == HF_KIND_NONE) return false;
     hf_set_ref(b, who->member);
     return true;
@@ -156,30 +221,71 @@ bool hf_unname(struct hf_session *s, const struct hf_who *who, struct hf_block *
     return had;
 }
 
+#define ZEROED 4096u /* a child up to this size comes zeroed; who asks for more writes it himself */
+
 void *hf_extend(struct hf_session *s, void *body, uint64_t *link, size_t nbytes) {
     struct hf_who who;
     if (!hf_who_am_i(s, &who)) return NULL;
     struct hf_block *parent = hf_block_of(body);
     if (hf_load(&parent->kind, HF_RELAXED) == HF_KIND_NONE) return NULL; /* a handle that lost its block */
     struct hf_new how = {.kind = HF_KIND_CHILD, .nbytes = nbytes};
+    uint32_t type = hf_type_for(HF_BODY_AT + nbytes);
     hf_enter(s, &who);
-    struct hf_block *b = hf_pop_free(s, hf_type_for(HF_BODY_AT + nbytes));
+    struct hf_block *b =
+        type == HF_CHUNK_RUN ? hf_claim_run(s, hf_chunks_for(HF_BODY_AT + nbytes), true) : hf_pop_free(s, type);
     void *child = NULL;
     if (b != NULL) {
         hf_prepare(s, &who, &how, b, 0);
-        child = memset((char *)b + HF_BODY_AT, 0, nbytes);
-        b->name_hash = hf_offset_of(s, parent);
-        b->child = parent->child;
+        child = (char *)b + HF_BODY_AT;
+        memset(child, 0, nbytes < ZEROED ? nbytes : ZEROED);
+        hf_link_child(s, parent, b);
         hf_store(&b->kind, HF_KIND_CHILD, HF_RELEASE);
-        parent->child = hf_offset_of(s, b);
         *link = hf_offset_of(s, child);
     }
     hf_exit(s);
     return child;
 }
 
+void hf_retract(struct hf_session *s, uint64_t link) {
+    struct hf_who who;
+    if (!hf_who_am_i(s, &who)) return;
+    struct hf_block *b = hf_block_of(s->base + link);
+    hf_enter(s, &who);
+    bool run = b->type == HF_CHUNK_RUN;
+    hf_free_child(s, b);
+    uint64_t idle = run ? hf_chunks_idle(s) : 0;
+    hf_exit(s);
+    if (idle > s->header->idle_limit) hf_trim(s, &who, s->header->idle_limit);
+}
+
 void *hf_follow(struct hf_session *s, uint64_t link) {
     return link == 0 ? NULL : s->base + link;
+}
+
+void hf_tidy(struct hf_session *s, const struct hf_who *who) {
+    hf_trim(s, who, s->header->idle_limit);
+}
+
+/* ---- payload blocks on their way through a queue: kept by a pickle that has not arrived ---- */
+
+void hf_consign(struct hf_session *s, uint64_t offset) {
+    if (offset == 0) return;
+    struct hf_block *b = hf_block_at(s, offset);
+    hf_store(&b->sent, hf_load(&b->received, HF_RELAXED) + 1, HF_RELEASE);
+}
+
+void hf_dispose_block(struct hf_session *s, uint64_t offset, uint64_t uid) {
+    struct hf_block *b = offset == 0 ? NULL : hf_valid(s, offset, uid);
+    if (b == NULL || hf_load(&b->kind, HF_RELAXED) == HF_KIND_NONE) return;
+    hf_store(&b->received, hf_load(&b->sent, HF_RELAXED), HF_RELEASE);
+    hf_free_if_unwanted(s, b);
+}
+
+void hf_arrive(struct hf_session *s, const struct hf_who *who, uint64_t offset, uint64_t uid) {
+    if (HF_LIKELY(offset == 0)) return;
+    hf_enter(s, who);
+    hf_dispose_block(s, offset, uid);
+    hf_exit(s);
 }
 
 /* ---- dropping ---- */
@@ -188,7 +294,7 @@ void *hf_follow(struct hf_session *s, uint64_t link) {
 
 /* Under the guard: clear this process's reference; idle bytes if that freed a run, else 0. */
 static uint64_t drop_ref(struct hf_session *s, const struct hf_who *who, uint64_t offset, uint64_t uid) {
-    struct hf_block *b = valid(s, offset, uid);
+    struct hf_block *b = hf_valid(s, offset, uid);
     if (b == NULL || hf_load(&b->kind, HF_RELAXED) == HF_KIND_NONE) return 0;
     bool run = b->type == HF_CHUNK_RUN;
     uint32_t slot = who->member & (HF_SLOTS - 1);

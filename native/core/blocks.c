@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "queue.h"
+
 /* ---- small blocks ---- */
 
 static void push_free(struct hf_session *s, struct hf_block *b) {
@@ -58,11 +60,15 @@ void hf_set_ref(struct hf_block *b, uint32_t member) {
     hf_or(&b->refs[slot / 64], 1ull << (slot % 64), HF_RELAXED);
 }
 
+static struct hf_queue *queue_in(struct hf_block *b) {
+    return (struct hf_queue *)(void *)((char *)b + HF_BODY_AT);
+}
+
 bool hf_wanted(struct hf_block *b) {
     if ((int32_t)(hf_load(&b->sent, HF_RELAXED) - hf_load(&b->received, HF_RELAXED)) > 0) return true;
     for (unsigned i = 0; i < HF_SLOTS / 64; i++)
         if (hf_load(&b->refs[i], HF_RELAXED) != 0) return true;
-    return false;
+    return hf_load(&b->kind, HF_RELAXED) == HF_KIND_QUEUE && hf_load(&queue_in(b)->kept, HF_RELAXED) != 0;
 }
 
 /* ---- names ---- */
@@ -120,6 +126,8 @@ void hf_free_one(struct hf_session *s, struct hf_block *b) {
 
 void hf_free_block(struct hf_session *s, struct hf_block *b) {
     hf_unlink_name(s, b);
+    if (hf_load(&b->kind, HF_RELAXED) == HF_KIND_QUEUE)
+        hf_queue_dispose(s, queue_in(b));
     for (uint64_t o = b->child; o != 0;) {
         struct hf_block *child = hf_block_at(s, o);
         o = child->child;
@@ -132,6 +140,35 @@ void hf_free_block(struct hf_session *s, struct hf_block *b) {
 void hf_free_if_unwanted(struct hf_session *s, struct hf_block *b) {
     HF_KILL(ref_dropped);
     if (!hf_wanted(b)) hf_free_block(s, b);
+}
+
+/* ---- children ---- */
+
+/* What a child says of its parent is the truth; the chain is made anew from it (upkeep.c). */
+void hf_link_child(struct hf_session *s, struct hf_block *parent, struct hf_block *b) {
+    uint64_t offset = hf_offset_of(s, b);
+    b->name_hash = hf_offset_of(s, parent);
+    b->name_length = (uint32_t)parent->uid;
+    b->name_at = (uint32_t)(parent->uid >> 32);
+    b->child = parent->child;
+    b->next = 0;
+    if (b->child != 0) hf_block_at(s, b->child)->next = offset;
+    parent->child = offset;
+}
+
+struct hf_block *hf_parent_of(struct hf_session *s, struct hf_block *b) {
+    struct hf_block *parent = hf_valid(s, b->name_hash, hf_parent_uid(b));
+    if (parent == NULL) return NULL;
+    uint32_t kind = hf_load(&parent->kind, HF_RELAXED);
+    return kind == HF_KIND_NONE || kind == HF_KIND_CHILD ? NULL : parent;
+}
+
+void hf_free_child(struct hf_session *s, struct hf_block *b) {
+    struct hf_block *parent = hf_block_at(s, b->name_hash);
+    if (b->next != 0) hf_block_at(s, b->next)->child = b->child;
+    else parent->child = b->child;
+    if (b->child != 0) hf_block_at(s, b->child)->next = b->next;
+    hf_free_one(s, b);
 }
 
 /* ---- making: between these two the block is nobody's yet ---- */

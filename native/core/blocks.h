@@ -49,6 +49,16 @@ void hf_free_one(struct hf_session *s, struct hf_block *b);
 /* With its name and its children. */
 void hf_free_block(struct hf_session *s, struct hf_block *b);
 void hf_free_if_unwanted(struct hf_session *s, struct hf_block *b);
+/* Children: a block that belongs to another and goes with it, or before it. */
+static inline uint64_t hf_parent_uid(const struct hf_block *b) {
+    return (uint64_t)b->name_at << 32 | b->name_length;
+}
+void hf_link_child(struct hf_session *s, struct hf_block *parent, struct hf_block *b);
+void hf_free_child(struct hf_session *s, struct hf_block *b);
+/* The block a child names as its parent, if that still is what it was. */
+struct hf_block *hf_parent_of(struct hf_session *s, struct hf_block *b);
+/* The block at an offset, if there may be one and it has this uid; offsets come from pickles, so trust nothing. */
+struct hf_block *hf_valid(struct hf_session *s, uint64_t offset, uint64_t uid);
 /* Fill in a fresh block's header, but for its kind; name_at: where a name is to be. */
 void hf_prepare(struct hf_session *s, const struct hf_who *who, const struct hf_new *how, struct hf_block *b,
              uint64_t name_at);

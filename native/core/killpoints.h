@@ -34,6 +34,25 @@
     X(ring_committed)     /* committed, consumer not yet woken */                                            \
     X(ring_copied)        /* record copied out, not yet given up */                                          \
     X(ring_taken)         /* given up, producer not yet woken */                                             \
+    X(fifo_ready)         /* a new segment made, not yet linked */                                            \
+    X(fifo_linked)        /* segment linked, not yet the one that is written to */                           \
+    X(fifo_written)       /* record copied in, not yet committed */                                          \
+    X(fifo_intended)      /* counts raised, record not yet committed */                                      \
+    X(fifo_committed)     /* committed, the intent still set */                                              \
+    X(fifo_put)           /* put, consumer not yet woken */                                                  \
+    X(fifo_copied)        /* record copied out, not yet taken */                                             \
+    X(fifo_taken)         /* taken, the intent still set */                                                  \
+    X(fifo_given)         /* taken, producer not yet woken */                                                \
+    X(fifo_advanced)      /* on to the next segment, the old one not yet freed */                            \
+    X(queue_settled)      /* the unfinished items of the dead given up, joiners not yet woken */             \
+    X(queue_done)         /* an item marked finished, joiners not yet woken */                               \
+    X(queue_shut)         /* closed, sleepers not yet woken */                                               \
+    X(shelf_filled)       /* item made and filled, not yet queued */                                         \
+    X(shelf_intended)     /* counts raised, item not yet queued */                                           \
+    X(shelf_queued)       /* item queued, index not yet changed */                                           \
+    X(shelf_taken)        /* item taken, index not yet changed */                                            \
+    X(shelf_freed)        /* item given up, block not yet freed */                                           \
+    X(shelf_back)         /* a dead taker's item queued again, index not yet changed */                      \
     X(alloc_popped)       /* block off the free list, not yet of a kind */                                   \
     X(alloc_chunk)        /* chunk given to a size class, blocks not yet listed */                           \
     X(alloc_run)          /* run claimed in the chunk table, block not yet of a kind */                      \

@@ -17,7 +17,7 @@
 #include "owner.h"
 
 #define HF_MAGIC 0x31747366646c6f68ull /* "holdfst1" */
-#define HF_LAYOUT_VERSION 2u
+#define HF_LAYOUT_VERSION 3u
 
 #define HF_CHUNK 65536ull
 #define HF_TABLE_AT (4 * HF_CHUNK)
@@ -43,6 +43,7 @@ enum hf_kind {
     HF_KIND_CELL,
     HF_KIND_BLOCK,
     HF_KIND_RING,
+    HF_KIND_QUEUE,
     HF_KIND_CHILD,  /* belongs to another block and is freed with it */
     HF_KIND_PENDING /* a run whose memory is being reserved or given back by the member that holds it */
 };
@@ -88,13 +89,13 @@ struct hf_block {
     uint32_t type;       /*  4 chunk type it was cut from */
     uint64_t uid;        /*  8 never given out twice in a session */
     uint64_t nbytes;     /* 16 size of the body */
-    uint64_t next;       /* 24 free: next free block; named: next in its bucket */
+    uint64_t next;       /* 24 free: next free block; named: next in its bucket; a child: the sibling before it */
     hf_a32 sent;         /* 32 pickles made */
     hf_a32 received;     /* 36 pickles arrived */
     uint64_t name_hash;  /* 40 0: no name. A child: offset of its parent */
-    uint32_t name_length; /* 48 */
+    uint32_t name_length; /* 48 a child: this and the next, the uid of its parent */
     uint32_t name_at;    /* 52 where the name begins, in units of 64 bytes from the block */
-    uint64_t child;      /* 56 first of the chain of children */
+    uint64_t child;      /* 56 first of the chain of children; a child: the sibling after it */
     hf_a64 refs[HF_SLOTS / 64]; /* 64 one bit per process table slot that holds it */
 };
 #define HF_BODY_AT 192u

@@ -31,7 +31,19 @@
     X(ring_freed)                                                                                            \
     X(ring_space)                                                                                            \
     X(ring_wake_getter)                                                                                      \
-    X(ring_wake_putter)
+    X(ring_wake_putter)                                                                                      \
+    X(fifo_commit)                                                                                           \
+    X(fifo_seen)                                                                                             \
+    X(fifo_space)                                                                                            \
+    X(fifo_freed)                                                                                            \
+    X(fifo_final_tail)                                                                                       \
+    X(queue_mend)                                                                                            \
+    X(queue_wake_getter)                                                                                     \
+    X(queue_wake_putter)                                                                                     \
+    X(queue_wake_joiner)                                                                                     \
+    X(queue_settle)                                                                                          \
+    X(shelf_commit)                                                                                          \
+    X(shelf_mend)
 
 #define HF_MUTANT_ENUM(name) HF_M_##name,
 enum hf_mutant { HF_MUTANT_LIST(HF_MUTANT_ENUM) HF_M_none };

@@ -16,7 +16,8 @@ enum hf_result {
     HF_NOMEM = 7,     /* no shared memory left */
     HF_TICK = 8,      /* time to look whether somebody died */
     HF_WRONG = 9,     /* wrong use: not the owner, too often, too large */
-    HF_FULL = 10      /* no slot left in a table of fixed size */
+    HF_FULL = 10,     /* no slot left in a table of fixed size */
+    HF_BELL = 11      /* call again with the descriptor that has to be rung */
 };
 
 #define HF_FOREVER UINT64_MAX
@@ -48,6 +49,10 @@ uint64_t hf_process_start(int32_t pid);
 int hf_file_commit(int fd, uint64_t at, uint64_t length);
 /* Give the memory of [at, at + length) back; the bytes read as zero afterwards. */
 int hf_file_punch(int fd, uint64_t at, uint64_t length);
+
+/* Make a descriptor readable (one byte), and no longer readable. Neither blocks. */
+void hf_bell_ring(int fd);
+void hf_bell_hush(int fd);
 
 static inline void hf_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -122,3 +122,16 @@ int hf_file_commit(int fd, uint64_t at, uint64_t length) {
 int hf_file_punch(int fd, uint64_t at, uint64_t length) {
     return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)length);
 }
+
+/* A full pipe is readable too. */
+void hf_bell_ring(int fd) {
+    while (write(fd, "", 1) < 0 && errno == EINTR) {}
+}
+
+void hf_bell_hush(int fd) {
+    char rest[256];
+    for (;;) {
+        ssize_t n = read(fd, rest, sizeof rest);
+        if (n <= 0 && !(n < 0 && errno == EINTR)) return;
+    }
+}

@@ -14,6 +14,7 @@ struct hf_handle {
     uint64_t uid;
     uint32_t forks; /* how often this process had forked when the handle was made */
     bool twin;      /* there is, or was, another handle of this process to the same block */
+    bool closed;    /* its user has done with it */
 };
 
 /* A reference to be dropped later: shortly after a fork the child may still be about to take it over. */
@@ -89,6 +90,14 @@ int hf_make(struct hf_session *s, const struct hf_who *who, const struct hf_new 
 int hf_attach(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
               struct hf_handle *h);
 void hf_count_arrival(struct hf_block *b);
+/* As hf_attach, for one who was not sent a pickle: nothing arrives. */
+int hf_share(struct hf_session *s, const struct hf_who *who, enum hf_kind kind, uint64_t offset, uint64_t uid,
+             struct hf_handle *h);
+/* Does anybody who lives (besides us) hold it, or is it on its way? One who died may be taken for living for 100 ms. */
+bool hf_held(struct hf_session *s, uint64_t offset, uint64_t uid, bool besides_us);
+bool hf_release_kept(struct hf_session *s, const struct hf_who *who, struct hf_handle *h);
+/* Named queues with something in them. Without the guard: for a session in which nobody lives. */
+uint64_t hf_kept_queues(struct hf_session *s);
 void hf_drop(struct hf_session *s, struct hf_handle *h);
 /* Take the name away. True if it had one. */
 bool hf_unname(struct hf_session *s, const struct hf_who *who, struct hf_block *b);

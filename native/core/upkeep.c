@@ -2,6 +2,7 @@
  * back, counting. A walk over the arena each; rare. */
 #include "blocks.h"
 #include "gate.h"
+#include "shelf.h"
 
 #include <string.h>
 
@@ -40,27 +41,32 @@ void hf_forget(struct hf_session *s, const struct hf_departed *gone) {
 
 /* ---- repair ---- */
 
-static bool has_parent(struct hf_session *s, struct hf_block *b) {
-    struct hf_block *parent = hf_block_at(s, b->name_hash);
-    uint32_t kind = hf_load(&parent->kind, HF_RELAXED);
-    if (kind == HF_KIND_NONE || kind == HF_KIND_CHILD) return false;
-    for (uint64_t o = parent->child; o != 0; o = hf_block_at(s, o)->child)
-        if (o == hf_offset_of(s, b)) return true;
-    return false;
-}
-
 static uint32_t type_at(struct hf_session *s, struct hf_block *b) {
     return hf_chunk_type(hf_load(hf_chunk_word(s, hf_chunk_of(s, hf_offset_of(s, b))), HF_RELAXED));
+}
+
+static void unchain(struct hf_session *s, struct hf_block *b, const void *with) {
+    uint32_t kind = hf_load(&b->kind, HF_RELAXED);
+    (void)s, (void)with;
+    if (kind != HF_KIND_NONE && kind != HF_KIND_CHILD) b->child = 0;
+}
+
+/* After the chains are whole again, since freeing follows them. */
+static void end_unwanted(struct hf_session *s, struct hf_block *b, const void *with) {
+    uint32_t kind = hf_load(&b->kind, HF_RELAXED);
+    (void)with;
+    if (kind != HF_KIND_NONE && kind != HF_KIND_CHILD && !hf_wanted(b)) hf_free_block(s, b);
 }
 
 static void mend(struct hf_session *s, struct hf_block *b, const void *with) {
     (void)with;
     uint32_t kind = hf_load(&b->kind, HF_RELAXED);
     if (kind == HF_KIND_CHILD) {
-        if (!has_parent(s, b)) hf_free_one(s, b);
+        struct hf_block *parent = hf_parent_of(s, b);
+        if (parent == NULL) hf_free_one(s, b);
+        else hf_link_child(s, parent, b);
     } else if (kind != HF_KIND_NONE) {
-        if (!hf_wanted(b)) hf_free_block(s, b);
-        else if (b->name_hash != 0) hf_link_name(s, b);
+        if (b->name_hash != 0) hf_link_name(s, b);
     } else if (type_at(s, b) == HF_CHUNK_RUN) { /* b->type may not have been written yet */
         hf_chunk_set(s, hf_chunk_of(s, hf_offset_of(s, b)), 0, 1);
     }
@@ -100,7 +106,9 @@ void hf_compact(struct hf_session *s) {
 static void repair(struct hf_session *s) {
     list_all(s);
     memset(s->header->names, 0, sizeof s->header->names);
+    for_each_block(s, unchain, NULL);
     for_each_block(s, mend, NULL);
+    for_each_block(s, end_unwanted, NULL);
     hf_add(&s->header->repairs, 1, HF_RELAXED);
 }
 
@@ -172,6 +180,20 @@ static void count(struct hf_session *s, struct hf_block *b, const void *with) {
     if (hf_load(&b->kind, HF_RELAXED) == HF_KIND_NONE) return;
     out->blocks++;
     out->bytes_used += HF_BODY_AT + b->nbytes;
+}
+
+static void count_kept(struct hf_session *s, struct hf_block *b, const void *with) {
+    struct hf_queue *q = (struct hf_queue *)(void *)((char *)b + HF_BODY_AT);
+    (void)s;
+    if (hf_load(&b->kind, HF_RELAXED) != HF_KIND_QUEUE || hf_load(&q->kept, HF_RELAXED) == 0) return;
+    bool leased = q->redeliver && (hf_queue_unfinished(q) != 0 || hf_shelf_dead_letters(q) != 0);
+    if (leased || hf_queue_size(q) != 0) ++**(uint64_t *const *)with;
+}
+
+uint64_t hf_kept_queues(struct hf_session *s) {
+    uint64_t n = 0, *counter = &n;
+    for_each_block(s, count_kept, &counter);
+    return n;
 }
 
 void hf_session_stats(struct hf_session *s, const struct hf_who *who, struct hf_stats *out) {

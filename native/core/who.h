@@ -33,9 +33,22 @@ static inline bool hf_gone(const struct hf_who *who, uint32_t member) {
     return member != who->member && hf_fate(who->session, member) != HF_LIVES;
 }
 
-/* A further block of `nbytes` for the block that `body` is the body of; freed with it. NULL: no memory. */
+/* A further block of `nbytes` for the block that `body` is the body of; freed with it. Not zeroed beyond what its user
+ * writes, unless it is small. NULL: no memory. */
 void *hf_extend(struct hf_session *session, void *body, uint64_t *link, size_t nbytes);
 /* The body that a link made by hf_extend leads to; NULL for 0. */
 void *hf_follow(struct hf_session *session, uint64_t link);
+/* Free a block made by hf_extend before its parent goes. */
+void hf_retract(struct hf_session *session, uint64_t link);
+/* Much was freed: give what is not soon needed back to the system. A walk over all blocks. */
+void hf_tidy(struct hf_session *session, const struct hf_who *who);
+
+/* Payload blocks, which pass from one member to another through a queue. In a queue nobody may hold one: `hf_consign`
+ * has it live on all the same, `hf_arrive` ends that. Both say what shall be and not what changes, so that they may be
+ * done again after a death. Nothing if offset is 0. */
+void hf_consign(struct hf_session *session, uint64_t offset);
+void hf_arrive(struct hf_session *session, const struct hf_who *who, uint64_t offset, uint64_t uid);
+/* The same for one who is inside the session's guard already. */
+void hf_dispose_block(struct hf_session *session, uint64_t offset, uint64_t uid);
 
 #endif

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #endif
 #include "arena.h"
+#include "blocks.h"
 #include "semaphore.h"
 
 #include <signal.h>
@@ -170,6 +171,16 @@ void ar_make_family(struct ar_actor *a, struct ar_held *it) {
     }
 }
 
+/* One child goes before its parent. */
+static void shrink_family(struct ar_actor *a, struct ar_held *it) {
+    unsigned i = ar_random(a, AR_CHILDREN);
+    void *child = it->child[i];
+    if (child == NULL) return;
+    ar_check(it);
+    it->child[i] = NULL;
+    hf_retract(it->session, (uint64_t)((char *)child - it->session->base));
+}
+
 static void send_mail(struct ar_actor *a, struct ar_held *it) {
     if (it->named || it->seed == 0) return;
     ar_must(it->handle.offset >> 8 < 1u << 24 && it->handle.uid < 1ull << 40);
@@ -260,6 +271,7 @@ void ar_step(struct ar_actor *a) {
     else if (dice < 72 && one != NULL) send_mail(a, one);
     else if (dice < 74 && one != NULL) unname(a, one);
     else if (dice < 77) manage(a);
+    else if (dice < 82 && one != NULL) shrink_family(a, one);
     else if (one != NULL) ar_drop(one);
 }
 
@@ -326,9 +338,12 @@ static void walk_lists(struct audit *a) {
 }
 
 static void walk_chain(struct audit *a, struct hf_block *parent) {
-    for (uint64_t o = parent->child; o != 0;) {
+    for (uint64_t o = parent->child, before = 0; o != 0;) {
         struct hf_block *child = reach(a, o, IN_CHAIN);
+        ar_must(child->next == before);
+        before = o;
         ar_must(child->kind == HF_KIND_CHILD && child->name_hash == (uint64_t)((char *)parent - a->s->base));
+        ar_must(hf_parent_uid(child) == parent->uid);
         o = child->child;
     }
 }

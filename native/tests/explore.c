@@ -231,10 +231,12 @@ static void schedule(bool alive) {
 }
 
 void hf_step(const char *file, int line, const volatile void *address) {
-    if (hx.current < 0) return;
-    if (++hx.steps > MAX_STEPS) hx_fail("no end after %d steps: fibers chase each other", MAX_STEPS);
-    schedule(true);
-    if (!hx.trace) return;
+    if (hx.current >= 0) {
+        if (++hx.steps > MAX_STEPS) hx_fail("no end after %d steps: fibers chase each other", MAX_STEPS);
+        schedule(true);
+    }
+    hx_check_address(address);
+    if (!hx.trace || hx.current < 0) return;
     const char *slash = strrchr(file, '/');
     char where[64] = "";
     hx_locate(address, where, sizeof where);

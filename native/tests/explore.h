@@ -59,6 +59,13 @@ void hx_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noret
 /* Addresses in [at, at + size) are shown as name+offset. */
 void hx_name(const void *at, size_t size, const char *name);
 
+/* Shared memory: blocks made by hf_extend and not freed; touching a freed one is a failure. Payload blocks are numbers
+ * from 1 on, each its own uid: does it live on in a queue? And is the bell rung? */
+#define HX_PAYLOADS 32
+unsigned hx_extents(void);
+bool hx_consigned(uint64_t offset);
+extern bool hx_rung;
+
 /* Runs what the command line asks for; the histories end with one whose name is NULL. The exit status. */
 int hx_main(int argc, char **argv, const struct hx_history *histories);
 
@@ -92,6 +99,7 @@ extern struct hx_run hx;
 void hx_block(enum hx_state state); /* the current fiber stops here until its state is HX_RUNNABLE again */
 void hx_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void hx_arena_reset(void);
+void hx_check_address(const volatile void *address); /* fails if it lies in freed memory */
 /* The name of an address for the trace, with the number that lies there; empty if it has none. */
 void hx_locate(const volatile void *address, char *text, size_t size);
 

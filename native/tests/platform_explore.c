@@ -68,28 +68,125 @@ uint64_t hf_process_start(int32_t pid) {
     return (uint64_t)pid;
 }
 
-/* ---- shared memory: an arena that each schedule begins anew ---- */
+/* ---- shared memory: an arena that each schedule begins anew. What was freed is never used again, so that whoever
+ * touches it is found out. ---- */
 
-static _Alignas(16) unsigned char arena[65536];
+#define EXTENTS 64
+static _Alignas(16) unsigned char arena[131072];
 static uint64_t used;
+static struct {
+    uint64_t at, size;
+    bool retracted;
+} extents[EXTENTS];
+static unsigned extended;
+static struct {
+    uint32_t sent, received;
+} payload[HX_PAYLOADS];
+bool hx_rung;
 
 void hx_arena_reset(void) {
     memset(arena, 0, (size_t)used);
     used = 0;
+    extended = 0;
+    memset(payload, 0, sizeof payload);
+    hx_rung = false;
+}
+
+static void garbage(uint64_t from, uint64_t to) {
+    if (from < to) memset(arena + from, 0xa5, (size_t)(to - from));
 }
 
 void *hf_extend(struct hf_session *session, void *body, uint64_t *link, size_t nbytes) {
     (void)session, (void)body;
-    if (used + nbytes > sizeof arena) return NULL;
+    hx_step();
+    if (extended == EXTENTS || used + nbytes > sizeof arena) return NULL;
     void *at = arena + used;
+    garbage(used + 4096, used + nbytes); /* as the real one, which zeroes no more than that */
+    extents[extended].at = used;
+    extents[extended].size = nbytes;
+    extents[extended++].retracted = false;
     *link = used + 1;
     used += (nbytes + 15) & ~15ull;
+    hx_step();
     return at;
+}
+
+void hf_tidy(struct hf_session *session, const struct hf_who *who) {
+    (void)session, (void)who;
 }
 
 void *hf_follow(struct hf_session *session, uint64_t link) {
     (void)session;
     return link == 0 ? NULL : arena + link - 1;
+}
+
+void hf_retract(struct hf_session *session, uint64_t link) {
+    (void)session;
+    hx_step();
+    for (unsigned i = 0; i < extended; i++) {
+        if (extents[i].at != link - 1) continue;
+        if (extents[i].retracted) hx_fail("a block is freed twice");
+        extents[i].retracted = true;
+        garbage(extents[i].at, extents[i].at + extents[i].size);
+        hx_step();
+        return;
+    }
+    hx_fail("a block is freed that there never was");
+}
+
+void hx_check_address(const volatile void *address) {
+    const volatile unsigned char *a = address;
+    if (a < arena || a >= arena + used) return;
+    for (unsigned i = 0; i < extended; i++)
+        if (extents[i].retracted && a >= arena + extents[i].at && a < arena + extents[i].at + extents[i].size)
+            hx_fail("freed memory is used: block %u, byte %u", i, (unsigned)(a - arena - extents[i].at));
+}
+
+unsigned hx_extents(void) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < extended; i++) n += !extents[i].retracted;
+    return n;
+}
+
+/* ---- payload blocks: a number each, which is its uid too ---- */
+
+bool hx_consigned(uint64_t offset) {
+    return payload[offset].sent != payload[offset].received;
+}
+
+void hf_consign(struct hf_session *session, uint64_t offset) {
+    (void)session;
+    if (offset == 0) return;
+    hx_step();
+    payload[offset].sent = payload[offset].received + 1;
+}
+
+void hf_arrive(struct hf_session *session, const struct hf_who *who, uint64_t offset, uint64_t uid) {
+    (void)who;
+    if (offset == 0) return;
+    hx_step();
+    hf_dispose_block(session, offset, uid);
+}
+
+void hf_dispose_block(struct hf_session *session, uint64_t offset, uint64_t uid) {
+    (void)session;
+    if (offset == 0) return;
+    if (offset >= HX_PAYLOADS || offset != uid) hx_fail("no such payload block: %llu", (unsigned long long)offset);
+    payload[offset].received = payload[offset].sent;
+}
+
+/* ---- the bell: a descriptor that is rung or silent ---- */
+
+void hf_bell_ring(int fd) {
+    (void)fd;
+    hx_step();
+    hx_rung = true;
+}
+
+void hf_bell_hush(int fd) {
+    (void)fd;
+    hx_step();
+    hx_rung = false;
 }
 
 /* ---- names for the trace ---- */

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MEMBERS 262144
@@ -24,21 +25,87 @@ enum hf_fate hf_fate(struct hf_session *session, uint32_t member) {
     return gone ? HF_DIED : HF_LIVES;
 }
 
-static unsigned char arena[1 << 20];
-static hf_a64 used;
+/* ---- shared memory: what malloc gives, so that the sanitizers know what was freed. A table keeps it reachable, and
+ * orders nothing. ---- */
+
+#define EXTENTS 4096
+static hf_a64 extents[EXTENTS];
+static hf_a32 hand;
+struct extent {
+    uint64_t place; /* in the table */
+    uint64_t unused;
+};
 
 void *hf_extend(struct hf_session *session, void *body, uint64_t *link, size_t nbytes) {
     (void)session, (void)body;
-    uint64_t at = atomic_fetch_add_explicit(&used, (nbytes + 15) & ~15ull, HF_RELAXED);
-    if (at + nbytes > sizeof arena) return NULL;
-    *link = at + 1;
-    return arena + at;
+    struct extent *e = malloc(sizeof *e + nbytes);
+    if (e == NULL) abort();
+    for (unsigned tries = 0;; tries++) {
+        st_check(tries < EXTENTS);
+        uint64_t empty = 0;
+        e->place = atomic_fetch_add_explicit(&hand, 1, HF_RELAXED) % EXTENTS;
+        if (hf_cas(&extents[e->place], &empty, (uint64_t)(uintptr_t)e, HF_RELAXED)) break;
+    }
+    memset(e + 1, 0, nbytes < 4096 ? nbytes : 4096);
+    if (nbytes > 4096) memset((char *)(e + 1) + 4096, 0xa5, nbytes - 4096); /* as the real one: not zeroed */
+    *link = (uint64_t)(uintptr_t)(e + 1);
+    return e + 1;
+}
+
+void hf_tidy(struct hf_session *session, const struct hf_who *who) {
+    (void)session, (void)who;
 }
 
 void *hf_follow(struct hf_session *session, uint64_t link) {
     (void)session;
-    return link == 0 ? NULL : arena + link - 1;
+    return (void *)(uintptr_t)link;
 }
+
+void hf_retract(struct hf_session *session, uint64_t link) {
+    struct extent *e = (struct extent *)hf_follow(session, link) - 1;
+    hf_store(&extents[e->place], 0, HF_RELAXED);
+    free(e);
+}
+
+unsigned st_extents(void) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < EXTENTS; i++) n += hf_load(&extents[i], HF_RELAXED) != 0;
+    return n;
+}
+
+void st_free_extents(void) {
+    for (unsigned i = 0; i < EXTENTS; i++) free((void *)(uintptr_t)hf_swap(&extents[i], 0, HF_RELAXED));
+}
+
+/* ---- payload blocks: numbers from 1 on, each its own uid. Sent more often than received: it lives on ---- */
+
+static struct {
+    hf_a32 sent, received;
+} payload[ST_PAYLOADS];
+
+bool st_consigned(uint64_t offset) {
+    return hf_load(&payload[offset].sent, HF_RELAXED) != hf_load(&payload[offset].received, HF_RELAXED);
+}
+
+void hf_consign(struct hf_session *session, uint64_t offset) {
+    (void)session;
+    if (offset == 0) return;
+    hf_store(&payload[offset].sent, hf_load(&payload[offset].received, HF_RELAXED) + 1, HF_RELAXED);
+}
+
+void hf_dispose_block(struct hf_session *session, uint64_t offset, uint64_t uid) {
+    (void)session;
+    if (offset == 0) return;
+    st_check(offset < ST_PAYLOADS && offset == uid);
+    hf_store(&payload[offset].received, hf_load(&payload[offset].sent, HF_RELAXED), HF_RELAXED);
+}
+
+void hf_arrive(struct hf_session *session, const struct hf_who *who, uint64_t offset, uint64_t uid) {
+    (void)who;
+    hf_dispose_block(session, offset, uid);
+}
+
+/* ---- life and death ---- */
 
 void st_reborn(struct st_thread *t) {
     uint32_t old = t->who.member;

@@ -30,6 +30,12 @@ unsigned st_random(struct st_thread *t, unsigned below);
 bool st_over(struct st_thread *t);
 /* Runs `body` in n threads for `seconds` (scaled by HF_STRESS_SCALE in the environment); arms the watchdog. The rounds of all. */
 unsigned long st_run(const char *name, int n, double seconds, void (*body)(struct st_thread *t));
+/* Blocks made by hf_extend and not freed; and an end to them. */
+unsigned st_extents(void);
+void st_free_extents(void);
+/* Does payload block `offset` (1 .. ST_PAYLOADS - 1, its own uid) live on in a queue? */
+#define ST_PAYLOADS 65536u
+bool st_consigned(uint64_t offset);
 /* One who acts after the threads have ended. */
 struct hf_who st_checker(void);
 

@@ -67,8 +67,33 @@ void *hf_extend(struct hf_session *session, void *body, uint64_t *link, size_t n
     return session->arena + at;
 }
 
+void hf_tidy(struct hf_session *session, const struct hf_who *who) {
+    (void)session, (void)who;
+}
+
 void *hf_follow(struct hf_session *session, uint64_t link) {
     return link == 0 ? NULL : session->arena + link - 1;
+}
+
+/* Nothing here is freed or handed over; queues have a test of their own (stress_death_queue.c). */
+void hf_retract(struct hf_session *session, uint64_t link) {
+    (void)session, (void)link;
+    abort();
+}
+
+void hf_consign(struct hf_session *session, uint64_t offset) {
+    (void)session, (void)offset;
+    abort();
+}
+
+void hf_arrive(struct hf_session *session, const struct hf_who *who, uint64_t offset, uint64_t uid) {
+    (void)session, (void)who, (void)offset, (void)uid;
+    abort();
+}
+
+void hf_dispose_block(struct hf_session *session, uint64_t offset, uint64_t uid) {
+    (void)session, (void)offset, (void)uid;
+    abort();
 }
 
 static void fail(const char *what) {

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #endif
 #include "arena.h"
+#include "fifo.h"
 #include "semaphore.h"
 
 #include <dirent.h>
@@ -20,6 +21,12 @@
 #else
 #define TIMES 10000
 #define SLACK (512u << 10) /* bytes of private memory that the C library may come and go with */
+#endif
+
+#ifdef HF_TINY_SEGMENTS /* what fits the largest segment of a queue */
+#define LONGEST_ITEM 1500
+#else
+#define LONGEST_ITEM 20000
 #endif
 
 static struct hf_session *session;
@@ -68,6 +75,10 @@ static void make_named(unsigned i) {
     hf_drop(session, &second);
 }
 
+static void init_queue(void *body, const void *how) {
+    hf_queue_init(body, how);
+}
+
 static void attach(unsigned i) {
     struct hf_handle h;
     (void)i;
@@ -91,6 +102,43 @@ static void extend(unsigned i) {
     for (unsigned n = 0; n <= i % 4; n++) {
         void *child = hf_extend(session, h.body, &link, 100 + i);
         ar_must(child != NULL && hf_follow(session, link) == child);
+    }
+    hf_drop(session, &h);
+}
+
+/* Children freed before their parent: from both ends of the chain and its middle, small ones and runs. */
+static void retract(unsigned i) {
+    struct hf_handle h;
+    uint64_t link[4];
+    make(300, NULL, 0, &h, HF_OK);
+    for (unsigned n = 0; n < 4; n++) ar_must(hf_extend(session, h.body, &link[n], i % 8 == 0 ? 100000 : 100 + i) != NULL);
+    for (unsigned n = 0; n < i % 5; n++) hf_retract(session, link[(n * 3 + i) % 4]);
+    hf_drop(session, &h);
+}
+
+/* A queue that grows, is read out to the half, shrinks or not, and goes with what is in it. */
+static void use_queue(unsigned i) {
+    static unsigned char bytes[LONGEST_ITEM];
+    struct hf_handle h, block;
+    struct hf_queue_config config = {.flavour = HF_FIFO, .max_bytes = 1 << 20, .nbytes = 3000};
+    struct hf_new how = {.kind = HF_KIND_QUEUE, .nbytes = config.nbytes, .init = init_queue, .how = &config};
+    ar_must(hf_make(session, &who, &how, &h) == HF_OK);
+    for (unsigned n = 0; n < 12; n++) {
+        struct hf_item item = {.data = bytes, .length = (n * 7919 + i) % sizeof bytes};
+        uint32_t put;
+        if (n % 4 == 1) {
+            make(40000, NULL, 0, &block, HF_OK);
+            item.block = block.offset, item.block_uid = block.uid, item.outside = 40000;
+        }
+        ar_must(hf_fifo_put(h.body, &who, &item, 1, &put, -1) == HF_OK);
+        if (item.block != 0) hf_drop(session, &block);
+    }
+    struct hf_seat seat = {0};
+    struct hf_cursor c;
+    struct hf_found f;
+    for (unsigned n = 0; n < i % 14 && hf_fifo_begin(h.body, &who, &seat, &c) == HF_OK; n++) {
+        ar_must(hf_fifo_look(&c, &f) && hf_fifo_pass(&c, &f));
+        hf_fifo_end(h.body, &who, &seat, &c);
     }
     hf_drop(session, &h);
 }
@@ -200,6 +248,8 @@ int main(void) {
         {"attach", attach, TIMES},
         {"attach in vain", attach_wrong, TIMES},
         {"extend", extend, TIMES},
+        {"retract", retract, TIMES},
+        {"queues", use_queue, TIMES / 4},
         {"hold", hold, TIMES},
         {"trim, sweep, stats", manage, TIMES},
         {"open and close", open_and_close, TIMES},

@@ -52,6 +52,7 @@ def die_holding(take: Callable[[], object]) -> None:
 class Scene:
     joined = True  # the victim joins the session before it is armed
     repeats = True  # the victim comes to the step more than once
+    deepest = 1 << 30  # how often it may pass the step before, at most
 
     def __init__(self, step: str) -> None:
         self.step = step

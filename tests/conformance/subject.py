@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import multiprocessing.dummy
 import multiprocessing.sharedctypes
 import os
+import queue
 import threading
+from types import SimpleNamespace
 from typing import Any, Final
 
 STDLIB: Final = os.environ.get("CONFORMANCE_SUBJECT", "holdfast") == "stdlib"
@@ -38,12 +41,51 @@ def for_processes() -> dict[str, Any]:
         return {}
     import holdfast
 
-    names = (*SYNC, "Value", "Array", "active_children")
+    names = (*SYNC, "Value", "Array", "active_children", "Queue", "Pipe")
     found: dict[str, Any] = {name: getattr(holdfast, name) for name in names}
     found["current_process"] = holdfast.current  # in a main thread, which is where the tests ask
+    found["JoinableQueue"] = holdfast.Queue
     found["RawValue"] = functools.partial(holdfast.Value, lock=False)
     found["RawArray"] = functools.partial(holdfast.Array, lock=False)
     return found
+
+
+def for_dummies() -> dict[str, Any]:
+    """What replaces ``multiprocessing.dummy``'s functions, the same face for threads, in the tests' other mixin."""
+    if STDLIB:
+        return {}
+    import holdfast
+
+    found: dict[str, Any] = {name: getattr(holdfast, name) for name in SYNC}
+    found["Pipe"] = holdfast.Pipe
+    found["Queue"] = found["JoinableQueue"] = functools.partial(holdfast.Queue, local=True)
+    return found
+
+
+def in_multiprocessing(process: Any) -> dict[str, Any]:
+    """What replaces names of the package ``multiprocessing`` where tests take them from there, not from their mixin."""
+    if STDLIB:
+        return {}
+    import holdfast
+
+    names = ("Queue", "JoinableQueue", "Pipe", "Event", "Semaphore")
+    found = {name: for_processes()[name] for name in names}
+    return {**found, "SimpleQueue": holdfast.SimpleQueue, "Process": process}
+
+
+QUEUES: Final = ("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue")
+
+
+def queue_module(local: bool) -> Any:
+    """What stands for the module ``queue``: our classes, shared between processes, or made for threads only."""
+    if STDLIB:
+        return queue
+    import holdfast
+
+    made: dict[str, Any] = {name: getattr(holdfast, name) for name in QUEUES}
+    if local:
+        made = {name: functools.partial(cls, local=True) for name, cls in made.items()}
+    return SimpleNamespace(**made, Empty=holdfast.Empty, Full=holdfast.Full, ShutDown=holdfast.ShutDown)
 
 
 def ctypes_value() -> Any:

@@ -19,6 +19,12 @@ PRELUDE = """
     arena = _native.Session(os.memfd_create("arena"), 512 << 20, 0, "leaks")
     lock, rlock, semaphore = Lock(arena, None), RLock(arena, None), Semaphore(arena, None, 3, True)
     event, waiters, gate, cell = Event(arena, None), Waiters(arena, None), Gate(arena, None, 2), Cell(arena, None)
+    from holdfast.channels import codec
+    import functools, pickle, queue as standard
+    large, sealed = bytes(100_000), (n for n in "")
+    ways = (pickle.loads, pickle.dumps, lambda item, data=None, buffers=None: codec.pack(arena, item, data, buffers),
+            codec.unpack, Block, standard.Empty, standard.Full, BrokenPipeError, EOFError)
+    queue = _native.Queue(arena, None, ways)
     real, block, ring = Cell(arena, None, "d", 1.5), Block(arena, None, 1000), Ring(arena, None, 4096)
     huge, text, data = 1 << 70, "x" * 50, b"d" * 100
 
@@ -36,7 +42,8 @@ USES = {
         arena.member, arena.size, arena.uid, arena.fd, arena.joined(), arena.adopt(), arena.members(), arena.stats()
         arena.describe(arena.member), arena.describe(77), arena.alive(arena.member), arena.alive(77), arena.sweep()
         fails(arena.describe, huge), fails(arena.alive, text), fails(Session, -1, 0, 0, "x"), fails(Session, text)
-        arena.trim()
+        arena.trim(), arena.kept(), arena.held(event.offset, event.uid), arena.held(5, huge >> 8, True)
+        fails(arena.held, text)
         if i % 50 == 0:
             other = Session(os.memfd_create("other"), 1 << 20, 0, text)
             other.member, other.leave(), other.leave()
@@ -44,6 +51,7 @@ USES = {
     """,
     "Handle": """
         event.session, event.offset, event.uid, event.created, event.name, event.sent(), event.received()
+        event._pending(), event.sent(), event._settled()
         named = Event(arena, (b"some name", 0)); named.name; named.unlink(); named.unlink()
         other = Event(arena, (event.offset, event.uid))
         fails(Event, arena, (event.offset, huge)), fails(Event, arena, (event.offset, 1 << 50)), fails(Event, arena, 5)
@@ -51,6 +59,32 @@ USES = {
         fails(Event, arena, (b"none", 2))
         fails(Event, arena, (b"x", text)), fails(Event, text, None), fails(Handle), fails(Event)
         kept = Event(arena, (b"other name", 1)); fails(Event, arena, (b"other name", 1)); del kept
+    """,
+    "Queue": """
+        items = [1, text, data, None, (1, text, 2.5), {"a": [data]}, huge, [1, 2]]
+        [queue.put(item) for item in items]; [queue.get() for item in items]; queue.put_many(items)
+        queue.get_many(3), queue.get_many(3, 0), queue.get_many(), queue.task_done(), queue.unfinished()
+        queue.put_nowait(1), queue.get_nowait(), fails(queue.get_nowait), fails(queue.get, False)
+        fails(queue.get, True, 0)
+        fails(queue.put, sealed), fails(queue.put), fails(queue.put, 1, wrong=1), fails(queue.put_many, [1, sealed])
+        fails(queue.put, 1, True, -1), fails(queue.get, True, text), fails(queue.get_many, -1), queue.get_many()
+        fails(queue.put_many, 5), fails(Queue, arena, None, ()), fails(Queue, arena, None, ways[1:]), fails(Queue)
+        queue.qsize(), queue.empty(), queue.full(), queue.nbytes(), queue._config(), queue._dead(), queue._deliveries()
+        queue._set_maxsize(0), queue._join_step(0), queue._shut_state(), queue._retired(), queue._is_local()
+        queue._nudge(), queue._has_peer(), queue._bell_wanted(), queue._hush(), queue._set_ways(ways)
+        queue._wait_item(0)
+        queue._watch(event.offset, event.uid), queue._has_peer(), queue._watch(0, 0), fails(queue._want_bell)
+        queue._forget_bell(), queue._new_bell(), queue._forsake(), fails(queue._get_dead, False)
+        full = Queue(arena, None, ways, 0, 1); full.put(1); fails(full.put, 2, False); full._shut(1); fails(full.put, 1)
+        full.get(), fails(full.get), full._retire(), fails(full.get), fails(full.put_many, [1]), fails(full.empty)
+        keyed = Queue(arena, None, ways, 2); keyed._put_keyed(b"b", text); keyed._put_keyed(b"a", [data]); keyed.get()
+        keyed.put_many([]), fails(keyed._put_keyed, 1, 2), keyed._shut(2)
+        again = Queue(arena, None, ways, 0, 0, 1 << 20, 1, 1); again.put(text), again.get(), again._deliveries()
+        again.task_done(), fails(again.task_done), again._dead()
+        local = Queue(None, None, ways); local.put(text), local.put_many(items), local.get(), local.get_many(2)
+        local.task_done(), local._join_step(0), local._set_maxsize(3), fails(local.put, 1, False), local._shut(2)
+        if i % 50 == 0:
+            queue.put(large), queue.get(), queue.put([large]), queue.get()
     """,
     "Lock": """
         lock.acquire(); lock.holder(); lock.acquire(False); lock.acquire(True, 0); lock.acquire(timeout=0.0)

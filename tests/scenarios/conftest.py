@@ -21,18 +21,19 @@ popen.default_method = lambda: {!r}
 
 @pytest.fixture
 def run_example(tmp_path):
-    """``run_example("16_fib.py", start_method=None)``: run it, check that it ended well, return its output.
+    """``run_example("16_fib.py", start_method=None, arguments=())``: run it as it must end, return its output.
 
-    ``start_method`` stands in for the default one. Returns the completed process with text in ``stdout`` and
-    ``stderr``. After 90 seconds its process group is killed and ``subprocess.TimeoutExpired`` raised.
+    ``start_method`` stands in for the default one; ``arguments`` are the program's. Returns the completed process
+    with text in ``stdout`` and ``stderr``. After 90 seconds its process group is killed and
+    ``subprocess.TimeoutExpired`` raised.
     """
 
-    def run(name, start_method=None):
+    def run(name, start_method=None, arguments=()):
         environment = dict(os.environ)
         if start_method is not None:
             (tmp_path / "sitecustomize.py").write_text(WITH_METHOD.format(start_method))
             environment["PYTHONPATH"] = str(tmp_path)
-        command = [sys.executable, str(EXAMPLES / name)]
+        command = [sys.executable, str(EXAMPLES / name), *arguments]
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, text=True, env=environment, process_group=0, **streams) as process:
             try:

@@ -49,6 +49,34 @@ PRINTED = {
         process 2 started: True
         cleared: waiting for it would take until the next set()
     """,
+    "10_queues.py": """
+        Thread: Queue: [30, 10, 20]
+        Thread: LifoQueue: [20, 10, 30]
+        Thread: PriorityQueue: [10, 20, 30]
+        Process: Queue: [30, 10, 20]
+        Process: LifoQueue: [20, 10, 30]
+        Process: PriorityQueue: [10, 20, 30]
+        full: True - items: 2
+        no room: Full
+        no room: Full
+        taken: a b
+        empty: True
+        nothing there: Empty
+        nothing there: Empty
+        by priority: [(1, 'put out the fire'), (2, 'mend the roof'), {'job': 'feed the cat'}]
+        Thread workers: True
+        Process workers: True
+    """,
+    "10_redeliver.py": """
+        the consumer's exit code: -9
+        without redeliver: join() has returned; unfinished: 0, warned: [True]
+        with redeliver: tea done, delivery 2
+        with redeliver: coffee done, delivery 1
+        with redeliver: cake done, delivery 1
+        with redeliver: unfinished: 0
+        exit codes: [-9, -9, 0]
+        given up after 2 deliveries: ['bad']
+    """,
     "11_processes.py": """
         fork: pid as we know it: True, child of this process: True
         fork: alive: False, exit code: 0, total: 1
@@ -58,6 +86,26 @@ PRINTED = {
         forkserver: alive: False, exit code: 0, total: 3
         by subclass 'adder': total: 13
         by os.fork(): exit code: 0, total: 113
+    """,
+    "12_pipe.py": """
+        asked: who is there? - answered: WHO IS THERE?
+        asked: anybody? - answered: ANYBODY?
+        is there more to receive? False
+        answers in all: 2
+        received into a buffer: 3 b'234\\x00\\x00'
+        the wrong way: OSError
+        nobody reads: BrokenPipeError
+        4 writers, 4 readers: 400 messages, each whole and once: True
+        from the killed one: last words
+        then: EOFError
+    """,
+    "13_two_producers.py": """
+        squared, all and in order: True
+        negated, all and in order: True
+        of a process that was killed when its put had returned: last words
+        multiprocessing: ends with unread items: False
+        holdfast: ends with unread items: True
+        they are there: True
     """,
     "15_pool.py": """
         submit: 144
@@ -96,6 +144,16 @@ PRINTED = {
         ThreadPoolExecutor: one per worker: True, all closed: True
         ProcessPoolExecutor: one per worker: True, all closed: True
         rows in the table: 43
+    """,
+    "19_message_queue.py": """
+        ordered: 3
+        served: {'table': 7, 'what': 'tea'}
+        served: {'table': 7, 'what': 'coffee'}
+        served: {'table': 7, 'what': 'cake'}
+        closed by the last one: is it there? False
+        ordered: 3
+        its only user has ended without close(): is it there? True
+        after unlink(): is it there? False
     """,
 }
 

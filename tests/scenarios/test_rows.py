@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 POOL_WITH_A_DEATH = '''
     import multiprocessing, os, signal, sys, time
     from pathlib import Path
@@ -57,6 +61,51 @@ FORKED_WHILE_HELD = """
         print(total.value)
 """
 
+JOIN_WITH_A_DEATH = """
+    import os, signal, sys, warnings
+    from holdfast import Process, Queue
+
+    def work(jobs, done):
+        while True:
+            number = jobs.get()
+            if number == 50:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done.put(number)
+            jobs.task_done()
+
+    if __name__ == "__main__":
+        warnings.simplefilter("ignore")
+        jobs = Queue(redeliver=True, max_deliveries=2) if sys.argv[2] == "redeliver" else Queue()
+        done = Queue()
+        for _ in range(3):
+            Process(target=work, args=(jobs, done), daemon=True, start_method=sys.argv[1]).start()
+        jobs.put_many(range(100))
+        jobs.join()
+        print(sorted(done.get_many(100)) == [*range(50), *range(51, 100)], list(jobs.dead_letters))
+"""
+
+ENDS_WITHOUT_JOIN = """
+    import sys
+    from holdfast import Process, Queue
+
+    def put_all(name, first):
+        with_name = Queue(name=name)
+        for number in range(first, first + 1000):
+            with_name.put(number)
+
+    if __name__ == "__main__":
+        if sys.argv[1] == "put":
+            for first in (0, 1000):
+                Process(target=put_all, args=(sys.argv[2], first), start_method=sys.argv[3]).start()
+            unread = Queue()
+            unread.put(bytes(1_000_000))
+        else:
+            queue = Queue(name=sys.argv[2], create=False)
+            items = queue.get_many(2000)
+            print(sorted(items) == list(range(2000)), [n for n in items if n < 1000] == list(range(1000)))
+            Queue.unlink(sys.argv[2])
+"""
+
 
 def test_pool_leaves_no_zombie(start_method, run_python):
     """Row 15: after the end of a pool, one of whose workers was killed, no child waits to be collected."""
@@ -71,3 +120,30 @@ def test_objects_work_in_a_child_forked_while_a_thread_holds_one(run_python):
     done = run_python(FORKED_WHILE_HELD, env={"PYTHONWARNINGS": "ignore::DeprecationWarning"})
     assert done.stderr == ""
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(("mode", "letters"), [("once", "[]"), ("redeliver", "[50]")])
+def test_join_returns_although_a_worker_is_killed(start_method, mode, letters, run_python):
+    """Row 10: of three daemon workers one (with redelivery: two) is killed in the middle; the rest gets done."""
+    done = run_python(JOIN_WITH_A_DEATH, start_method, mode)
+    assert done.stderr == ""
+    assert done.stdout == f"True {letters}\n"
+
+
+def test_nothing_is_lost_by_a_program_that_ends_without_join(start_method, run_python):
+    """Row 13: two producers nobody waits for, and items nobody reads: it ends, and what was put is there after it."""
+    name = f"row 13, {start_method}, {os.getpid()}"
+    done = run_python(ENDS_WITHOUT_JOIN, "put", name, start_method)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run_python(ENDS_WITHOUT_JOIN, "get", name)
+    assert done.stderr == ""
+    assert done.stdout == "True True\n"
+
+
+def test_two_programs_started_by_hand_share_a_queue_by_its_name(run_example):
+    """Row 19: whoever opens the name next gets what the program before it put, in one or several goes."""
+    name = f"by hand {os.getpid()}"
+    for _ in range(2):
+        run_example("19_message_queue.py", arguments=("order", name))
+    done = run_example("19_message_queue.py", arguments=("serve", name))
+    assert done.stdout.count("served:") == 6

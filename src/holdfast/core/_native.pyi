@@ -11,6 +11,7 @@ Timeouts are seconds (``None``: no limit). Blocking calls release the GIL only t
 handlers, and re-check the life of whoever they wait for every 40 ms at the latest.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, Self, TypeAlias
 
 from typing_extensions import Buffer
@@ -48,6 +49,12 @@ class Session:
     def alive(self, member: int, /) -> bool: ...
     def sweep(self) -> int:
         """Release what dead members held in this arena; the number of members swept."""
+    def kept(self) -> int:
+        """How many named queues hold something. For a session in which nobody lives."""
+    def held(self, offset: int, uid: int, besides_us: bool = False, /) -> bool:
+        """Does anybody who lives (besides this process) hold the object, or is it on its way? The dead may count for
+        100 ms.
+        """
     def stats(self) -> dict[str, int]:
         """blocks, bytes_used, bytes_committed, bytes_idle, members, repairs."""
     def trim(self) -> int:
@@ -70,6 +77,10 @@ class Handle:
         """Count one pickle on its way: the object outlives this handle until it is attached somewhere."""
     def received(self) -> None:
         """Count one arrival that found this handle already here (attaching counts by itself)."""
+    def _pending(self) -> bool:
+        """Is a pickle of it on its way?"""
+    def _settled(self) -> None:
+        """Every child forked so far has taken a reference of its own: dropping ours need not wait for them."""
     def unlink(self) -> None:
         """Forget the name; the object lives on for those who hold it."""
 
@@ -197,3 +208,112 @@ def kill_at(name: str | None, skip: int = ..., /) -> None:
 
 def process_start(pid: int, /) -> int:
     """Start time of a process in clock ticks since boot; 0 if it is dead or a zombie, 2**64 - 1 if it cannot be told."""
+
+class Queue(Handle):
+    """Items between processes, or (``session`` None) between threads of this one, as references.
+
+    ``ways``: ``(loads, dumps, pack, unpack, Block, Empty, Full, put after shutdown, get after shutdown)``: callables and
+    exceptions for what is not decided here (dumps None: always pack). ``flavour``: 0 first in first out, 1 last in first out, 2 by key.
+    """
+
+    def __new__(
+        cls,
+        session: Session | None,
+        where: Where,
+        ways: tuple[Any, ...],
+        flavour: int = 0,
+        maxsize: int = 0,
+        max_bytes: int = ...,
+        redeliver: int = 0,
+        max_deliveries: int = 0,
+        nbytes: int = ...,
+        /,
+    ) -> Self: ...
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item; when this returns it is there, whatever becomes of this process.
+
+        Args:
+            item: Any picklable object (any object at all in a local queue).
+            block: Wait for room.
+            timeout: Seconds to wait at most; None: no limit.
+
+        Raises:
+            Full: No room (in time).
+            ShutDown: The queue was shut down.
+            NotPicklable: The message names the part; the queue is unchanged.
+            ValueError: The item can never fit, or the queue is closed in this process.
+            MemoryError: Shared memory is full.
+        """
+    def put_nowait(self, item: Any) -> None:
+        """As ``put(item, block=False)``."""
+    def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
+        """Put all, in their order, many at a time. ``timeout`` is for all of them together.
+
+        An exception's ``count`` says how many items are in the queue: all before the one at fault.
+        """
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the next item.
+
+        Raises:
+            Empty: Nothing came (in time).
+            ShutDown: The queue was shut down, and nothing is left.
+        """
+    def get_nowait(self) -> Any:
+        """As ``get(block=False)``."""
+    def get_many(self, max: int | None = None, timeout: float | None = None, block: bool = True) -> list[Any]:
+        """Wait for one item, then take all there are, at most ``max``.
+
+        If one of them cannot be unpickled, the exception's ``items`` holds the others.
+        """
+    def qsize(self) -> int:
+        """How many items are queued this moment."""
+    def empty(self) -> bool:
+        """Whether nothing is queued this moment; ``OSError`` if the queue is closed in this process."""
+    def full(self) -> bool:
+        """Whether a put would have to wait this moment."""
+    def unfinished(self) -> int:
+        """How many items were put and not yet marked by :meth:`task_done`."""
+    def nbytes(self) -> int:
+        """How many bytes are queued this moment."""
+    def task_done(self) -> None:
+        """Mark one item that was taken as finished.
+
+        With ``redeliver``: the oldest that this thread took and has not marked, or else this process.
+
+        Raises:
+            ValueError: Called more often than items were put.
+        """
+    def _put_keyed(self, key: bytes, item: Any, block: bool = True, timeout: float | None = None) -> None: ...
+    def _get_dead(self, block: bool = True, timeout: float | None = None) -> Any: ...
+    def _dead(self) -> int: ...
+    def _deliveries(self) -> int: ...
+    def _config(self) -> tuple[int, int, int, int, int]:
+        """(flavour, maxsize, max_bytes, redeliver, max_deliveries)."""
+    def _set_maxsize(self, maxsize: int, /) -> None: ...
+    def _join_step(self, timeout: float | None, /) -> bool | tuple[int, list[tuple[int, int]]]:
+        """True: all finished; False: time is up; else (items given up, [(member, items)]): call again."""
+    def _shut(self, how: int, /) -> None:
+        """1: nothing may be put; 2: nor taken."""
+    def _shut_state(self) -> int: ...
+    def _retire(self) -> None:
+        """This process uses it no more; the last one to say so of a named queue ends it."""
+    def _retired(self) -> bool: ...
+    def _is_local(self) -> bool: ...
+    def _set_ways(self, ways: tuple[Any, ...], /) -> None: ...
+    def _forsake(self) -> None:
+        """Forget the name, and that it was to be kept."""
+    def _nudge(self) -> None:
+        """Wake all who wait, to look around."""
+    def _watch(self, offset: int, uid: int, /) -> None:
+        """Waiting makes sense only while somebody holds that object: else it ends as after a shutdown."""
+    def _has_peer(self) -> bool: ...
+    def _wait_item(self, timeout: float | None, /) -> bool:
+        """Wait until a get would return or raise; False if time is up first."""
+    def _want_bell(self) -> int:
+        """From now on every put rings the bell that ``_open_bell`` (of the subclass) opens; its descriptor."""
+    def _new_bell(self) -> None:
+        """The bell is a new one: it has not been rung."""
+    def _bell_wanted(self) -> bool: ...
+    def _hush(self) -> None:
+        """Silence the bell if nothing is queued."""
+    def _forget_bell(self) -> None: ...

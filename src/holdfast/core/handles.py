@@ -72,7 +72,7 @@ def where(name: str | None, create: bool | None = None) -> tuple[_native.Session
 
 def text_name(handle: _native.Handle) -> str | None:
     """Return a handle's name as text, None if it has none."""
-    data = handle.name
+    data: bytes | None = _native.Handle.name.__get__(handle)  # a class may have text under that name
     return None if data is None else data.decode("utf-8", "surrogateescape")
 
 

@@ -19,6 +19,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from typing import Final
 
 from holdfast.core import _native, place
@@ -218,15 +219,20 @@ def _reclaim(root: str) -> None:
         path = os.path.join(root, name)
         if name == NAMED or name.startswith("s-"):
             with contextlib.suppress(OSError):
-                if place.nobody_lives(path) and not _somebody_mapped(path):
+                if place.nobody_lives(path) and not _in_use(path, name):
                     place.remove(path)
     os.makedirs(root, 0o700, exist_ok=True)
 
 
-def _somebody_mapped(path: str) -> bool:
-    """Tell whether a process of the table still runs: a daemon that closed all its files lost its liveness lock."""
+def _in_use(path: str, name: str) -> bool:
+    """Tell whether a session without a liveness lock must stay.
+
+    A process of the table may still run: a daemon that closed all its files lost its lock. And named queues keep what
+    is in them for the next one who opens the name.
+    """
     try:
-        return bool(_map_existing(path).members())
+        mapped = _map_existing(path)
+        return bool(mapped.members()) or (name == NAMED and mapped.kept() != 0)
     except (OSError, ValueError):
         return False
 
@@ -239,11 +245,24 @@ def _leave(member: _Member) -> None:
     with contextlib.suppress(OSError), place.locked():
         if not member.live.held():  # somebody closed it: a daemon that closes all it does not know
             member.live = place.Liveness(member.directory)
-        if member.live.is_last() and not member.session.members():
+        if member.live.is_last() and not _inhabited(member.session) and not _keeps(member):
             place.remove(member.directory)
             _forget(member)
         member.live.close()
     member.live = None
+
+
+def _inhabited(session: _native.Session) -> bool:
+    """Whether anybody else lives in it. One who was seen alive counts for a few milliseconds, so ask again."""
+    if not session.members():
+        return False
+    time.sleep(0.005)
+    return bool(session.members())
+
+
+def _keeps(member: _Member) -> bool:
+    """Named queues with something in them outlive their users."""
+    return member.identity == NAMED and member.session.kept() != 0
 
 
 def _forget(member: _Member) -> None:
@@ -252,6 +271,15 @@ def _forget(member: _Member) -> None:
     _members.pop(member.identity, None)
     if _default is member.session:
         _default = None
+
+
+def _leave_at_exit() -> None:
+    """Leave after the daemon processes of multiprocessing have been ended, even if it was imported before us."""
+    ending = sys.modules.get("multiprocessing.util")
+    if ending is None or getattr(ending, "_exiting", True):
+        leave()
+    else:  # its exit handler comes after this one, and runs this as its last act
+        ending.Finalize(None, leave, exitpriority=-(1 << 20))
 
 
 # ---- fork ----
@@ -295,4 +323,4 @@ def _leave_at_the_end_of_a_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(leave)
+atexit.register(_leave_at_exit)

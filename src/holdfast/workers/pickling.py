@@ -1,98 +1,18 @@
-"""Pickling with two picklers, and finding the part that neither takes.
+"""What a child can find by name, and so what has to be sent to it by value.
 
-Plain pickle goes first: it is fast and refers to functions and classes by name. What it refuses (lambdas, closures,
-local classes) cloudpickle carries by value; it is imported only then. This module knows no tasks, no processes and
-no files.
+The two picklers themselves are the core's (`picklers`) and handed on here for this row and the pool. This module knows
+no tasks, no processes and no files.
 """
 
 from __future__ import annotations
 
 import functools
-import io
-import pickle
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from holdfast.core.picklers import PROTOCOL, culprit, dump, dumps, picklable
 
-__all__ = ["by_name", "culprit", "dump", "dumps", "main_is_importable"]
-
-PROTOCOL = 5
-# How far `culprit` looks: it pickles each part once more per level, on a path that has failed already.
-_MAX_DEPTH = 6
-_MAX_PARTS = 1000
-
-
-def dump(value: Any, file: io.BytesIO) -> None:
-    """Append the pickle of ``value`` to ``file``: by plain pickle, else by cloudpickle.
-
-    Raises what plain pickle raised if neither can; ``file`` then is as it was.
-    """
-    start = file.tell()
-    try:
-        pickle.Pickler(file, PROTOCOL).dump(value)
-    except Exception as refusal:
-        _rewind(file, start)
-        try:
-            _cloud().Pickler(file, PROTOCOL).dump(value)
-        except Exception:
-            _rewind(file, start)
-            # Plain pickle's words are the ones people know, and the ones they can look up.
-            raise refusal from None
-
-
-def dumps(value: Any) -> bytes:
-    """The pickle of ``value``, as `dump` makes it."""
-    file = io.BytesIO()
-    dump(value, file)
-    return file.getvalue()
-
-
-def _rewind(file: io.BytesIO, start: int) -> None:
-    file.seek(start)
-    file.truncate()
-
-
-@functools.cache
-def _cloud() -> Any:
-    import cloudpickle
-
-    return cloudpickle
-
-
-def picklable(value: Any) -> bool:
-    """Whether `dump` would take ``value``."""
-    try:
-        dumps(value)
-    except Exception:
-        return False
-    return True
-
-
-def culprit(value: Any, label: str, depth: int = _MAX_DEPTH) -> str:
-    """Name the smallest part of ``value`` that cannot be pickled: "result['rows'][3] is a 'generator'"."""
-    if depth > 0:
-        for name, part in _parts(value):
-            if not picklable(part):
-                return culprit(part, label + name, depth - 1)
-    return f"{label} is of type {type(value).__module__}.{type(value).__qualname__}".replace(" builtins.", " ")
-
-
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    pairs: Iterator[tuple[str, Any]]
-    if isinstance(value, dict):
-        pairs = ((f"[{key!r}]", part) for key, part in value.items())
-    elif isinstance(value, (list, tuple)):
-        pairs = ((f"[{index}]", part) for index, part in enumerate(value))
-    elif isinstance(value, functools.partial):
-        pairs = iter([(".func", value.func), (".args", value.args), (".keywords", value.keywords)])
-    elif isinstance(value, type):
-        return
-    else:
-        pairs = ((f".{key}", part) for key, part in getattr(value, "__dict__", {}).items())
-    for _, pair in zip(range(_MAX_PARTS), pairs, strict=False):
-        yield pair
+__all__ = ["PROTOCOL", "by_name", "culprit", "dump", "dumps", "main_is_importable", "picklable"]
 
 
 def main_is_importable() -> bool:

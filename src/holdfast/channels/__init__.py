@@ -1,0 +1,1 @@
+"""Channels: queues and pipes between threads and processes."""
