@@ -197,6 +197,7 @@ static int finish_pickle(PyObject *item, PyObject *pickle, PyObject *buffers, Py
     if (pickle == NULL) {
         if (PyErr_ExceptionMatches(PyExc_MemoryError) || !PyErr_ExceptionMatches(PyExc_Exception)) return -1;
         PyErr_Clear();
+        Py_XDECREF(hf_outbox_undo_here(NULL, NULL)); /* pickled anew */
         return pack_it(item, NULL, NULL, pack, out);
     }
     out->kind = HF_CODE_PICKLE;

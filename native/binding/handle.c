@@ -140,9 +140,44 @@ static bool has_block(PyObject *self) {
     return ((HandleObject *)self)->h.uid != 0;
 }
 
+static _Thread_local struct hf_outbox *innermost;
+
+void hf_outbox_open(struct hf_outbox *box) {
+    *box = (struct hf_outbox){innermost, NULL};
+    innermost = box;
+}
+
+void hf_outbox_close(struct hf_outbox *box) {
+    innermost = box->outer;
+}
+
+static int note_sent(PyObject *handle) {
+    if (innermost == NULL) return 0;
+    if (innermost->handles == NULL && (innermost->handles = PyList_New(0)) == NULL) return -1;
+    return PyList_Append(innermost->handles, handle);
+}
+
+void hf_outbox_undo(struct hf_outbox *box) {
+    PyObject *handles = box->handles;
+    box->handles = NULL;
+    for (Py_ssize_t i = 0; handles != NULL && i < PyList_Size(handles); i++) {
+        PyObject *handle = PyList_GetItem(handles, i);
+        if (has_block(handle)) hf_count_arrival(block_of(handle));
+    }
+    Py_XDECREF(handles);
+}
+
+PyObject *hf_outbox_undo_here(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    if (innermost != NULL) hf_outbox_undo(innermost);
+    Py_RETURN_NONE;
+}
+
 static PyObject *sent(PyObject *self, PyObject *unused) {
     (void)unused;
-    if (has_block(self)) hf_add(&block_of(self)->sent, 1, HF_RELAXED);
+    if (!has_block(self)) Py_RETURN_NONE;
+    if (note_sent(self) < 0) return NULL;
+    hf_add(&block_of(self)->sent, 1, HF_RELAXED);
     Py_RETURN_NONE;
 }
 

@@ -34,6 +34,8 @@ static PyObject *process_start(PyObject *self, PyObject *arg) {
 static PyMethodDef methods[] = {
     {"kill_points", kill_points, METH_NOARGS, "Names of the places where a test can have this process killed."},
     {"kill_at", kill_at, METH_VARARGS, "kill_at(name, skip=0, /)\n--\n\nSIGKILL ourselves at the named place."},
+    {"undo_sent", hf_outbox_undo_here, METH_NOARGS,
+     "What this thread has pickled for a put so far goes nowhere: count it back."},
     {"process_start", process_start, METH_O, "Start time of a process in ticks since boot; 0 if it is dead."},
     {NULL, NULL, 0, NULL},
 };

@@ -47,6 +47,18 @@ static inline bool hf_caller(PyObject *self, struct hf_who *who) {
     return HF_LIKELY(me != 0) || hf_caller_slow(s, who);
 }
 
+/* What was pickled on the way to a put that may yet fail: a pickle that goes nowhere must not keep objects alive. While one
+ * is open in this thread, every `sent()` is noted in it; `hf_outbox_undo` takes those noted back. */
+struct hf_outbox {
+    struct hf_outbox *outer;
+    PyObject *handles; /* a list, or NULL: none so far */
+};
+void hf_outbox_open(struct hf_outbox *box);
+void hf_outbox_close(struct hf_outbox *box); /* the list stays the caller's */
+void hf_outbox_undo(struct hf_outbox *box);
+/* The same for the innermost one, if there is one. */
+PyObject *hf_outbox_undo_here(PyObject *, PyObject *);
+
 /* ---- session_type.c ---- */
 extern PyType_Spec hf_session_spec;
 struct hf_session *hf_session_from(PyObject *object); /* NULL with TypeError */

@@ -103,6 +103,7 @@ void hf_local_set_maxsize(struct local_queue *l, uint64_t maxsize);
 int hf_local_done(struct local_queue *l); /* HF_OK, HF_WRONG */
 PyObject *hf_local_join(PyObject *self, uint64_t deadline); /* as join_step */
 void hf_local_shut(struct local_queue *l, uint32_t how);
+void hf_local_nudge(struct local_queue *l);
 /* wanted and rung, as struct hf_bell */
 struct hf_bell *hf_local_bell(struct local_queue *l);
 

@@ -191,6 +191,7 @@ static PyObject *get_shared(PyObject *self, const struct hf_queue_args *how, boo
         if (!how->block) return hf_queue_raise(self, WAY_EMPTY);
         if (patience.tick == 0) patience = hf_patience_until(how->deadline);
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_item(q, &patience), failed);
+        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
         if (r == HF_TIMEOUT) return hf_queue_raise(self, WAY_EMPTY);
     }
 failed:
@@ -237,6 +238,7 @@ PyObject *hf_queue_await(PyObject *self, PyObject *timeout) {
         if (hf_queue_size(q) != 0 || hf_load(&q->closed, HF_RELAXED) != 0 || !hf_queue_has_peer(self)) Py_RETURN_TRUE;
         if (deadline <= hf_now()) Py_RETURN_FALSE;
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_item(q, &p), failed);
+        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
     }
 failed:
     return NULL;

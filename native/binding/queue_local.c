@@ -159,6 +159,7 @@ PyObject *hf_local_put(PyObject *self, PyObject *item, PyObject *key, const stru
     struct hf_patience p = {0, 0, false};
     for (;;) {
         uint32_t seen = hf_news_seen(&l->takes);
+        if (!hf_queue_usable(self)) return NULL;
         if (l->closed) return hf_queue_raise(self, WAY_NO_PUT);
         if (!full(l)) break;
         if (!how->block) return hf_queue_raise(self, WAY_FULL);
@@ -180,6 +181,7 @@ PyObject *hf_local_get(PyObject *self, const struct hf_queue_args *how) {
     struct hf_patience p = {0, 0, false};
     for (;;) {
         uint32_t seen = hf_news_seen(&l->puts);
+        if (!hf_queue_usable(self)) return NULL;
         if (l->closed == 2 || (l->closed && l->n == 0)) return hf_queue_raise(self, WAY_NO_GET);
         if (l->n != 0) break;
         if (!how->block) return hf_queue_raise(self, WAY_EMPTY);
@@ -243,6 +245,12 @@ PyObject *hf_local_join(PyObject *self, uint64_t deadline) {
     }
 }
 
+void hf_local_nudge(struct local_queue *l) {
+    hf_news_tell(&l->puts, HF_ALL, false);
+    hf_news_tell(&l->takes, HF_ALL, false);
+    hf_news_tell(&l->dones, HF_ALL, false);
+}
+
 void hf_local_shut(struct local_queue *l, uint32_t how) {
     if (l->closed < how) l->closed = how;
     if (how == 2) {
@@ -250,7 +258,5 @@ void hf_local_shut(struct local_queue *l, uint32_t how) {
         l->done += thrown < open ? thrown : open;
         hf_local_clear(l);
     }
-    hf_news_tell(&l->puts, HF_ALL, false);
-    hf_news_tell(&l->takes, HF_ALL, false);
-    hf_news_tell(&l->dones, HF_ALL, false);
+    hf_local_nudge(l);
 }

@@ -12,9 +12,12 @@ struct parcel {
     struct hf_coded coded;
     struct hf_item item;
     struct hf_handle handle; /* to a block of our own; handle.body NULL: none */
+    struct hf_outbox sent;   /* handles in the pickle */
 };
 
-static void unwrap(PyObject *self, struct parcel *p) {
+static void unwrap(PyObject *self, struct parcel *p, bool put) {
+    if (!put) hf_outbox_undo(&p->sent);
+    Py_CLEAR(p->sent.handles);
     if (p->handle.body != NULL) hf_drop(((HandleObject *)self)->s, &p->handle);
     p->handle.body = NULL;
     hf_coded_clear(&p->coded);
@@ -66,8 +69,11 @@ static int wrap(PyObject *self, PyObject *object, struct parcel *p) {
     QueueObject *q = hf_queue_object(self);
     struct hf_packer packer = {q->way[WAY_DUMPS], q->way[WAY_PACK], q->buffers, q->keywords};
     q->buffers = q->keywords = NULL;
+    hf_outbox_open(&p->sent);
     int r = hf_encode(object, &packer, &p->coded);
+    hf_outbox_close(&p->sent);
     keep_pad(q, &packer);
+    if (r < 0) hf_outbox_undo(&p->sent);
     if (r < 0) return -1;
     p->item = (struct hf_item){.kind = p->coded.kind};
     if (HF_UNLIKELY(p->coded.length > HF_FIFO_LONGEST - 64)) {
@@ -107,7 +113,7 @@ static PyObject *refuse(PyObject *self, int r, const struct hf_item *item) {
     if (r == HF_CLOSED) return hf_queue_raise(self, WAY_NO_PUT);
     if (r == HF_NOMEM) return no_memory(weight(q, item)), NULL;
     return PyErr_Format(PyExc_ValueError,
-                        "an item of %llu bytes can never fit into max_bytes=%llu: make the queue with more",
+                        "%llu bytes can never fit into max_bytes=%llu: send less at once, or make the queue with more",
                         (unsigned long long)weight(q, item), (unsigned long long)q->max_bytes);
 }
 
@@ -134,6 +140,7 @@ static uint32_t deliver(PyObject *self, const struct hf_item *items, uint32_t n,
         if (r != HF_BUSY || !how->block) break;
         if (patience.tick == 0) patience = hf_patience_until(how->deadline);
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_room(q, weight(q, &items[all]), &patience), failed);
+        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
         if (r == HF_TIMEOUT) break;
     }
     refuse(self, r, &items[all]);
@@ -151,6 +158,7 @@ static int await_room(PyObject *self, const struct hf_item *item, const struct h
     struct hf_patience p = hf_patience_until(how->block ? how->deadline : hf_now());
     while (hf_load(&q->closed, HF_RELAXED) == 0 && hf_queue_has_peer(self) && !hf_queue_may_fit(q, bytes)) {
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_room(q, bytes, &p), failed);
+        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
         if (r == HF_TIMEOUT) break; /* the put itself looks under the lock, and says so */
     }
     return 0;
@@ -172,7 +180,7 @@ static PyObject *put_shared(PyObject *self, PyObject *object, PyObject *key, con
     }
     done = deliver(self, &p.item, 1, how) == 1;
 end:
-    unwrap(self, &p);
+    unwrap(self, &p, done);
     if (done) Py_RETURN_NONE;
     return NULL;
 }
@@ -238,7 +246,7 @@ static int flush(PyObject *self, struct parcel *batch, uint32_t *n, uint64_t *co
     uint32_t all = *n;
     for (uint32_t i = 0; i < all; i++) items[i] = batch[i].item;
     uint32_t put = all == 0 ? 0 : deliver(self, items, all, how);
-    for (uint32_t i = 0; i < all; i++) unwrap(self, &batch[i]);
+    for (uint32_t i = 0; i < all; i++) unwrap(self, &batch[i], i < put);
     *count += put;
     *n = 0;
     return put == all ? 0 : -1;
@@ -280,7 +288,7 @@ static int put_all(PyObject *self, PyObject *iterator, struct parcel *batch, uin
         if (r == 0) r = await_room(self, &big.item, how);
         if (r == 0 && big.item.block == 0) r = wrap_outside(self, &big);
         if (r == 0 && deliver(self, &big.item, 1, how) != 1) r = -1;
-        unwrap(self, &big);
+        unwrap(self, &big, r == 0);
         if (r < 0) return -1;
         ++*count;
     }

@@ -175,19 +175,30 @@ int hf_queue_bell(PyObject *self) {
         if (HF_UNLIKELY(hf_queue_object(self)->released)) return hf_queue_usable(self), NULL;                \
     while (0)
 
-static PyObject *qsize(PyObject *self, PyObject *unused) {
+/* How many there are; with redeliver, those that come back from the dead are among them. -1 with an exception. */
+static Py_ssize_t size_of(PyObject *self) {
     struct local_queue *local = hf_queue_object(self)->local;
+    struct hf_who who;
+    if (local != NULL) return hf_local_size(local);
+    if (hf_queue_of(self)->redeliver) {
+        if (!hf_caller(self, &who)) return -1;
+        hf_shelf_look(hf_queue_of(self), &who);
+    }
+    return (Py_ssize_t)hf_queue_size(hf_queue_of(self));
+}
+
+static PyObject *qsize(PyObject *self, PyObject *unused) {
     (void)unused;
     HERE(self);
-    if (local != NULL) return PyLong_FromSsize_t(hf_local_size(local));
-    return PyLong_FromUnsignedLongLong(hf_queue_size(hf_queue_of(self)));
+    Py_ssize_t size = size_of(self);
+    return size < 0 ? NULL : PyLong_FromSsize_t(size);
 }
 
 static PyObject *empty(PyObject *self, PyObject *unused) {
-    struct local_queue *local = hf_queue_object(self)->local;
     (void)unused;
     if (hf_queue_object(self)->retired) return PyErr_Format(PyExc_OSError, "Queue %R is closed in this process", self);
-    return PyBool_FromLong(local != NULL ? hf_local_size(local) == 0 : hf_queue_size(hf_queue_of(self)) == 0);
+    Py_ssize_t size = size_of(self);
+    return size < 0 ? NULL : PyBool_FromLong(size == 0);
 }
 
 static uint64_t maxsize_of(PyObject *self) {
@@ -196,12 +207,13 @@ static uint64_t maxsize_of(PyObject *self) {
 }
 
 static PyObject *full(PyObject *self, PyObject *unused) {
-    HERE(self);
-    struct local_queue *local = hf_queue_object(self)->local;
-    uint64_t size = local != NULL ? (uint64_t)hf_local_size(local) : hf_queue_size(hf_queue_of(self));
     (void)unused;
-    if (maxsize_of(self) != 0 && size >= maxsize_of(self)) Py_RETURN_TRUE;
-    return PyBool_FromLong(local == NULL && hf_queue_bytes(hf_queue_of(self)) >= hf_queue_of(self)->max_bytes);
+    HERE(self);
+    Py_ssize_t size = size_of(self);
+    if (size < 0) return NULL;
+    if (maxsize_of(self) != 0 && (uint64_t)size >= maxsize_of(self)) Py_RETURN_TRUE;
+    if (hf_queue_object(self)->local != NULL) Py_RETURN_FALSE;
+    return PyBool_FromLong(hf_queue_bytes(hf_queue_of(self)) >= hf_queue_of(self)->max_bytes);
 }
 
 static PyObject *set_maxsize(PyObject *self, PyObject *arg) {
@@ -369,6 +381,8 @@ static PyObject *retire(PyObject *self, PyObject *unused) {
     if (q->retired) Py_RETURN_NONE;
     if (q->local == NULL && !hf_caller(self, &who)) return NULL;
     q->retired = true;
+    if (q->local == NULL) hf_queue_nudge(hf_queue_of(self)); /* threads that wait here are to look up */
+    else hf_local_nudge(q->local);
     if (q->local == NULL && hf_queue_of(self)->kept != 0) q->released = !hf_release_kept(who.session, &who, &q->handle.h);
     Py_RETURN_NONE;
 }

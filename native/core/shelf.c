@@ -148,6 +148,14 @@ int hf_shelf_take(struct hf_queue *q, const struct hf_who *who, struct hf_seat *
     return hf_load(&q->closed, HF_ACQUIRE) && none(q, false) && !may_come(q, who) ? HF_CLOSED : HF_BUSY;
 }
 
+void hf_shelf_look(struct hf_queue *q, const struct hf_who *who) {
+    if (!look_now(q, false)) return;
+    hf_queue_enter_put(q, who);
+    uint32_t back = hf_shelf_reclaim(q, who);
+    hf_mutex_unlock(&q->put.lock);
+    if (back != 0) hf_news_tell(&q->put.news, HF_ALL, false);
+}
+
 uint64_t hf_shelf_dead_letters(struct hf_queue *q) {
     return hf_load(&shelf_of(q)->letters, HF_ACQUIRE);
 }

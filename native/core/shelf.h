@@ -57,6 +57,8 @@ int hf_shelf_release(struct hf_queue *q, const struct hf_who *who, const struct 
 int hf_shelf_return(struct hf_queue *q, const struct hf_who *who, const struct hf_seat *seat, uint64_t lease,
                     uint64_t serial);
 uint64_t hf_shelf_dead_letters(struct hf_queue *q);
+/* Look for dead takers, if nobody did for a while. */
+void hf_shelf_look(struct hf_queue *q, const struct hf_who *who);
 
 /* For queue.c, under put.lock. */
 void hf_shelf_mend(struct hf_queue *q, const struct hf_who *who);

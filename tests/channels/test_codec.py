@@ -307,11 +307,23 @@ def test_what_pickle_refuses_and_cloudpickle_takes():
 
 def test_the_part_that_cannot_be_pickled_is_named():
     """The message leads to the object to change, gives pickle's own words, and says what to do."""
-    words = r"item cannot be put: item\['rows'\]\[1\] is of type _thread.lock, which .* \(cannot pickle.*local=True"
+    words = r"item cannot be put or sent: item\['rows'\]\[1\] is of type _thread.lock, which .* \(cannot .*local=True"
     with pytest.raises(errors.NotPicklable, match=words) as raised:
         codec.pack(session.current(), {"rows": [np.zeros(9_000), threading.Lock()]})
     assert isinstance(raised.value, TypeError)
     assert isinstance(raised.value.__cause__, TypeError)
+
+
+def test_a_file_is_not_silently_made_a_copy_of_its_text(tmp_path):
+    """As cloudpickle would; nor is a memoryview made bytes. What is by value, but itself, travels."""
+    (tmp_path / "text").write_text("words")
+    with (tmp_path / "text").open() as file, pytest.raises(errors.NotPicklable, match="TextIOWrapper"):
+        Queue().put({"log": file})
+    with pytest.raises(errors.NotPicklable, match="memoryview"):
+        Queue().put([memoryview(b"bytes")])
+    queue = Queue()
+    queue.put(lambda: 5)
+    assert queue.get()() == 5
 
 
 class Failing:

@@ -229,7 +229,7 @@ def test_closing_wakes_who_waits_to_receive(call):
 
 def test_a_full_pipe_makes_the_sender_wait_until_there_is_room_or_nobody_receives(monkeypatch):
     """Memory is bounded: send waits, goes on when something was received, and breaks when the receiver goes."""
-    monkeypatch.setattr(pipe_way, "_default_bytes", lambda of: 100_000)
+    monkeypatch.setattr(pipe_way, "default_bytes", lambda of: 100_000)
     reader, writer = Pipe(duplex=False)
     waiting = Worker(lambda: [writer.send_bytes(bytes(30_000)) for _ in range(5)])
     until(lambda: asleep(os.getpid(), waiting.native_id) and reader._inbound.qsize() == 3, "the sender sleeps")

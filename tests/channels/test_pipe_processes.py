@@ -149,7 +149,7 @@ def wait_for_order(writer, theirs, how):
 
 def test_a_blocked_sender_sees_the_end(monkeypatch):
     """The receiver is killed while the pipe is full: BrokenPipeError."""
-    monkeypatch.setattr(pipe_way, "_default_bytes", lambda of: 1 << 20)
+    monkeypatch.setattr(pipe_way, "default_bytes", lambda of: 1 << 20)
     reader, writer = Pipe(duplex=False)
     with Child(signal.pause) as child:
         reader.close()

@@ -13,7 +13,7 @@ import weakref
 
 import pytest
 from tests.channels import programs
-from tests.core.tools import until
+from tests.core.tools import asleep, until
 from tests.sync.programs import Worker
 
 import holdfast
@@ -341,3 +341,47 @@ def test_the_module_names_it():
     """What users see in a traceback or a repr is holdfast's name."""
     assert {one.__module__ for one in (Queue, LifoQueue, PriorityQueue, SimpleQueue)} == {"holdfast"}
     assert holdfast.Queue is Queue
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_closing_in_another_thread_ends_a_wait(local):
+    """A thread that is asleep in get() or put() is told when its process closes the queue."""
+    q = Queue(1, local=local)
+    getter = Worker(q.get)
+    until(lambda: asleep(os.getpid(), getter.native_id), "the getter sleeps")
+    q.close()
+    with pytest.raises(ValueError, match="closed"):
+        getter.result()
+
+
+def test_a_pickle_that_goes_nowhere_keeps_nothing_alive(run_python):
+    """What could not be put, and what plain pickle began before cloudpickle did it all, is not on its way."""
+    # In a program of its own: for a second after a fork, freed blocks still count.
+    done = run_python("""
+        import gc, holdfast
+        from holdfast.core import session
+
+        queue, full = holdfast.Queue(), holdfast.Queue(1)
+        full.put(1)
+        count = session.current().stats
+        before = count()["blocks"]
+        for refused in ([lambda: 0], [(n for n in "")], []):
+            for put in (full.put_nowait, lambda item: full.put_many([item], False)):
+                lock, data = holdfast.Lock(), holdfast.share(b"x" * 1000)
+                try:
+                    put([lock, data, *refused])
+                except (TypeError, holdfast.Full):
+                    pass
+                else:
+                    raise AssertionError("put")
+                del lock, data
+        gc.collect()
+        print(count()["blocks"] - before)
+        lock = holdfast.Lock()
+        queue.put([lock, lambda: 0])
+        again, _ = queue.get()
+        assert again is lock
+        del lock, again
+        print(count()["blocks"] - before)
+    """)
+    assert done.stdout == "0\n0\n", done.stderr

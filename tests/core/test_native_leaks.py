@@ -167,7 +167,7 @@ USES = {
     """,
     "functions": """
         kill_points(), kill_at(None), kill_at("sweep_half", 1 << 30), kill_at(None), fails(kill_at, "nowhere")
-        fails(kill_at, 5), process_start(os.getpid()), process_start(0), fails(process_start, text)
+        fails(kill_at, 5), undo_sent(), process_start(os.getpid()), process_start(0), fails(process_start, text)
         fails(process_start, huge)
     """,
 }

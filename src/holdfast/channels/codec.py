@@ -63,6 +63,7 @@ def _pickled(item: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
         raise
     except Exception as refusal:
         buffers.clear()
+        _native.undo_sent()  # of the handles in it: it is pickled anew
         return _by_value(item, buffers, refusal), buffers
 
 
@@ -74,8 +75,8 @@ def _by_value(item: Any, buffers: list[pickle.PickleBuffer], refusal: Exception)
         raise
     except Exception:
         raise NotPicklable(
-            f"item cannot be put: {picklers.culprit(item, 'item')}, which cannot be pickled ({refusal}); "
-            "put what it is made from, or use a queue with local=True if only threads share it"
+            f"item cannot be put or sent: {picklers.culprit(item, 'item')}, which cannot be pickled ({refusal}); "
+            "send what it is made from (threads may share it through a queue with local=True)"
         ) from refusal
 
 

@@ -62,9 +62,9 @@ class Connection:
     Until then it counts as open in every process that has it: a forked child has all ends its parent had, and should
     close those it does not use; an end that was pickled counts as open until the pickle has arrived.
 
-    It pickles through anything; each copy is closed by itself. Messages are bounded by memory alone: a ``send`` waits
-    while the messages not yet received fill a quarter of the memory file system, as a rule. The bytes of
-    ``send_bytes`` count as a pickle: see there.
+    It pickles through anything; each copy is closed by itself. A ``send`` waits while the messages not yet received
+    fill a quarter of the memory file system, as a rule, and one that is larger than that is a ``ValueError``. The bytes
+    of ``send_bytes`` count as a pickle: see there.
     """
 
     __module__ = "holdfast"
@@ -121,7 +121,15 @@ class Connection:
         way = self._inbound
         if way is None:
             raise self._refusal("connection is write-only")
-        return way.get()
+        return self._get(way)
+
+    def _get(self, way: Direction) -> Any:
+        try:
+            return way.get()
+        except ValueError:  # of the message; or another thread has closed this connection
+            if self._hold is None:
+                raise self._refusal("") from None
+            raise
 
     # ---- bytes ----
 
@@ -194,7 +202,7 @@ class Connection:
             way = self._raw_inbound = self._inbound.twin(self._peer, raw=True)
             if self._poller is not None:
                 way._want_bell()  # it must be hushed by whoever takes the last message
-        message = way.get()
+        message = self._get(way)
         return message.data if type(message) is Raw else pickle.dumps(message)
 
     # ---- waiting ----
@@ -243,6 +251,9 @@ class Connection:
         if hold is None:
             return
         ways = [each for each in (self._inbound, self._outbound) if each is not None]
+        for each in (*ways, self._raw_inbound, self._raw_outbound):
+            if each is not None:
+                each._retire()  # who waits in another thread of this process is told
         self._inbound = self._outbound = self._raw_inbound = self._raw_outbound = None
         if self._poller is not None:
             self._poller.close()

@@ -10,7 +10,7 @@ import pickle
 from typing import TYPE_CHECKING, Any, Self
 
 from holdfast.channels import codec
-from holdfast.channels.queue import PIECE, Base, Empty, Full, _default_bytes, teach_pickle
+from holdfast.channels.queue import PIECE, Base, Empty, Full, default_bytes, teach_pickle
 from holdfast.core import _native
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Direction(Base):
     __slots__ = ()
 
     def __new__(cls, of: _native.Session, where: Place | None, peer: Place, raw: bool = False) -> Self:
-        most = _default_bytes(of)
+        most = default_bytes(of)
         made = _native.Queue.__new__(cls, of, where, _ways(of, raw), 0, 0, most, 0, 0, PIECE)
         made._watch(*peer)
         return made

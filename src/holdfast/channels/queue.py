@@ -66,7 +66,7 @@ def teach_pickle() -> None:
         copyreg.pickle(connection.Connection, connection.reduce_connection)
 
 
-def _default_bytes(of: _native.Session) -> int:
+def default_bytes(of: _native.Session) -> int:
     """An eighth of the arena: as a rule a quarter of the memory file system."""
     return of.size // 8
 
@@ -101,7 +101,7 @@ class Base(_native.Queue):
         if local:
             return _native.Queue.__new__(cls, None, None, _ways(None), cls._flavour, limit)
         found, where = handles.where(name, create)
-        most = _default_bytes(found) if max_bytes is None else _size("max_bytes", max_bytes)
+        most = default_bytes(found) if max_bytes is None else _size("max_bytes", max_bytes)
         kind = (cls._flavour, limit, most, int(redeliver), _count("max_deliveries", max_deliveries))
         size = PIECE if cls._flavour == FIFO and not redeliver else SHELF_BYTES
         made = _native.Queue.__new__(cls, found, where, _ways(found, redeliver), *kind, size)
@@ -137,7 +137,8 @@ class Base(_native.Queue):
         for label, mine, theirs in zip(labels, asked[1:], found, strict=True):
             default = any_bytes if label == "max_bytes" else mine == 0
             if not default and mine != theirs:
-                raise ValueError(f"{label}={mine}: the queue name={name!r} was made with {theirs}")
+                as_given = bool if label == "redeliver" else int
+                raise ValueError(f"{label}={as_given(mine)}: the queue name={name!r} was made with {as_given(theirs)}")
 
     # ---- pickling ----
 

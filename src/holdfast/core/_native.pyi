@@ -206,6 +206,9 @@ def kill_points() -> list[str]:
 def kill_at(name: str | None, skip: int = ..., /) -> None:
     """Have this process SIGKILL itself at the named place, after passing it ``skip`` times."""
 
+def undo_sent() -> None:
+    """What this thread has pickled for a put so far goes nowhere: count it back."""
+
 def process_start(pid: int, /) -> int:
     """Start time of a process in clock ticks since boot; 0 if it is dead or a zombie, 2**64 - 1 if it cannot be told."""
 

@@ -45,7 +45,10 @@ def encode_name(name: str) -> bytes:
     """
     if not isinstance(name, str):
         raise TypeError(f"name={name!r} must be a str")
-    data = name.encode("utf-8", "surrogateescape")
+    try:
+        data = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"name={name!r} holds a lone surrogate; leave that out") from error
     if not data:
         raise ValueError("name='' is empty; leave it out for an anonymous object")
     if b"\0" in data:

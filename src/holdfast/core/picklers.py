@@ -7,10 +7,12 @@ processes and no files.
 
 from __future__ import annotations
 
+import collections
 import functools
 import io
 import pickle
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +36,7 @@ def dump(value: Any, file: io.BytesIO) -> None:
     except Exception as refusal:
         _rewind(file, start)
         try:
-            _cloud().Pickler(file, PROTOCOL).dump(value)
+            _by_value()(file, PROTOCOL).dump(value)
         except Exception:
             _rewind(file, start)
             # Plain pickle's words are the ones people know, and the ones they can look up.
@@ -50,7 +52,9 @@ def dumps(value: Any) -> bytes:
 
 def dumps_by_value(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
     """The pickle that cloudpickle makes; ``buffer_callback`` is pickle's. Raises what cloudpickle raises."""
-    return bytes(_cloud().dumps(value, PROTOCOL, buffer_callback=buffer_callback))
+    file = io.BytesIO()
+    _by_value()(file, PROTOCOL, buffer_callback=buffer_callback).dump(value)
+    return file.getvalue()
 
 
 def _rewind(file: io.BytesIO, start: int) -> None:
@@ -59,10 +63,21 @@ def _rewind(file: io.BytesIO, start: int) -> None:
 
 
 @functools.cache
-def _cloud() -> Any:
+def _by_value() -> Any:
+    """Cloudpickle's pickler, but for what it would turn into something else: a file into a copy of its text."""
     import cloudpickle
 
-    return cloudpickle
+    table = cloudpickle.Pickler.dispatch_table
+
+    def refuse(value: Any) -> Any:
+        if value in (sys.stdin, sys.stdout, sys.stderr):
+            return table[type(value)](value)
+        raise TypeError(f"cannot pickle {type(value).__name__!r} object")
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar[Any] = collections.ChainMap({io.TextIOWrapper: refuse, memoryview: refuse}, table)
+
+    return Pickler
 
 
 def picklable(value: Any) -> bool:
