@@ -34,6 +34,8 @@ typedef struct {
     size_t owed, room_for_debts;
     uint64_t peer, peer_uid; /* a block that somebody must hold for waiting to make sense; 0: none */
     int bell;                /* descriptor to ring, -1: not opened */
+    unsigned calls;          /* of other threads, in progress; under the GIL, as all here */
+    bool leaving;            /* retired, and to be released when the last of them is out */
     bool retired;            /* closed in this process */
     bool released;           /* and held no more: not to be looked at */
 } QueueObject;
@@ -63,6 +65,9 @@ int hf_queue_parse(const struct hf_queue_call *call, PyObject *const *args, Py_s
                    struct hf_queue_args *out);
 /* False with ValueError if this process closed it. */
 bool hf_queue_usable(PyObject *self);
+/* Around a call that may run Python, or give up the GIL: the queue is not let go of while one is in progress. */
+bool hf_queue_enter(PyObject *self);
+PyObject *hf_queue_leave(PyObject *self, PyObject *result);
 /* Wait once, as HF_WAIT; but a tick, or a signal, comes back as HF_OK, so that the caller looks who has died. */
 #define HF_QUEUE_WAIT(self, who, result, call, failed)                                                       \
     do {                                                                                                     \

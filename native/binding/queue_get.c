@@ -14,8 +14,7 @@ struct arrival {
     uint32_t kind, length;
     unsigned char *bytes;    /* own, in small or in `owner` */
     PyObject *owner;         /* a bytes object, or NULL */
-    PyObject *block;         /* of a packed item */
-    struct hf_handle handle; /* of a plain item's block; body NULL: none */
+    PyObject *block;         /* of an item that has one: an object, since decoding may fork */
     unsigned char small[ON_STACK];
 };
 
@@ -25,55 +24,40 @@ static PyObject *decode(PyObject *self, uint32_t kind, const void *data, size_t 
 }
 
 /* Long plain bytes, from their block. */
-static PyObject *decode_outside(PyObject *self, uint32_t kind, struct hf_handle *h) {
-    size_t length = (size_t)hf_block_of(h->body)->nbytes;
-    PyObject *object = NULL;
-    if (kind == HF_CODE_BYTES && length > COPY_WITH_GIL) {
-        object = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
-        char *to = object == NULL ? NULL : PyBytes_AsString(object);
-        if (to != NULL) {
-            Py_BEGIN_ALLOW_THREADS memcpy(to, h->body, length);
-            Py_END_ALLOW_THREADS
-        }
-    } else {
-        object = decode(self, kind, h->body, length, NULL);
+static PyObject *decode_outside(PyObject *self, uint32_t kind, PyObject *block) {
+    size_t length = (size_t)hf_block_of(hf_body(block))->nbytes;
+    if (kind != HF_CODE_BYTES || length <= COPY_WITH_GIL) return decode(self, kind, hf_body(block), length, NULL);
+    PyObject *object = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+    char *to = object == NULL ? NULL : PyBytes_AsString(object);
+    if (to != NULL) {
+        Py_BEGIN_ALLOW_THREADS memcpy(to, hf_body(block), length);
+        Py_END_ALLOW_THREADS
     }
-    hf_drop(((HandleObject *)self)->s, h);
     return object;
 }
 
-/* A reference of our own on an item's block, before the queue lets go of it. 0, or -1 with an exception. */
-static int hold_block(PyObject *self, const struct hf_who *who, uint32_t kind, uint64_t offset, uint64_t uid,
-                      PyObject **object, struct hf_handle *handle) {
-    HandleObject *h = (HandleObject *)self;
-    if (kind == HF_CODE_PACKED) {
-        PyTypeObject *type = (PyTypeObject *)hf_queue_object(self)->way[WAY_BLOCK];
-        *object = hf_handle_share(type, h->session, HF_KIND_BLOCK, offset, uid);
-        return *object == NULL ? -1 : 0;
-    }
-    if (hf_share(h->s, who, HF_KIND_BLOCK, offset, uid, handle) == HF_OK) return 0;
-    handle->body = NULL;
-    PyErr_SetString(PyExc_LookupError, "the payload of this item is gone");
-    return -1;
+/* A reference of our own on an item's block, before the queue lets go of it. */
+static PyObject *hold_block(PyObject *self, uint64_t offset, uint64_t uid) {
+    PyTypeObject *type = (PyTypeObject *)hf_queue_object(self)->way[WAY_BLOCK];
+    return hf_handle_share(type, ((HandleObject *)self)->session, HF_KIND_BLOCK, offset, uid);
 }
 
 /* ---- first in, first out ---- */
 
 /* Under the take lock: the record at the cursor, taken if that works. */
-static int receive(PyObject *self, const struct hf_who *who, struct hf_cursor *c, struct arrival *a) {
+static int receive(PyObject *self, struct hf_cursor *c, struct arrival *a) {
     struct hf_found f;
     hf_fifo_look(c, &f);
     a->kind = f.kind;
     a->length = f.length;
     a->owner = a->block = NULL;
-    a->handle.body = NULL;
     a->bytes = a->small;
     if (f.length > ON_STACK) {
         a->owner = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)f.length);
         if (a->owner == NULL) return -1;
         a->bytes = (unsigned char *)PyBytes_AsString(a->owner);
     }
-    if (HF_UNLIKELY(f.block != 0) && hold_block(self, who, f.kind, f.block, f.block_uid, &a->block, &a->handle) < 0) {
+    if (HF_UNLIKELY(f.block != 0) && (a->block = hold_block(self, f.block, f.block_uid)) == NULL) {
         Py_CLEAR(a->owner);
         hf_fifo_pass(c, &f); /* it cannot be had by anybody: out of the way */
         return -1;
@@ -85,7 +69,7 @@ static int receive(PyObject *self, const struct hf_who *who, struct hf_cursor *c
 
 static PyObject *unfold(PyObject *self, struct arrival *a) {
     PyObject *object;
-    if (a->handle.body != NULL) object = decode_outside(self, a->kind, &a->handle);
+    if (a->block != NULL && a->kind != HF_CODE_PACKED) object = decode_outside(self, a->kind, a->block);
     else if (a->owner != NULL)
         object = hf_decode_bytes(a->kind, a->owner, hf_queue_object(self)->way[WAY_LOADS],
                                  hf_queue_object(self)->way[WAY_UNPACK], a->block);
@@ -109,7 +93,7 @@ static int take_fifo(PyObject *self, const struct hf_who *who, PyObject **object
     struct arrival a;
     int r = hf_fifo_begin(q, who, seat, &c);
     if (r != HF_OK) return r;
-    int failed = receive(self, who, &c, &a);
+    int failed = receive(self, &c, &a);
     hf_fifo_end(q, who, seat, &c);
     hush_if_empty(self, who);
     *object = failed < 0 ? NULL : unfold(self, &a);
@@ -133,12 +117,11 @@ static int owe(PyObject *self, const struct hf_who *who, const struct hf_lease *
     return 0;
 }
 
-static PyObject *read_lease(PyObject *self, const struct hf_who *who, const struct hf_lease *l) {
-    struct hf_handle handle = {.body = NULL};
-    PyObject *block = NULL, *object;
-    if (l->block != 0 && hold_block(self, who, l->kind, l->block, l->block_uid, &block, &handle) < 0) return NULL;
-    if (handle.body != NULL) return decode_outside(self, l->kind, &handle);
-    object = decode(self, l->kind, l->data, l->length, block);
+static PyObject *read_lease(PyObject *self, const struct hf_lease *l) {
+    PyObject *block = l->block == 0 ? NULL : hold_block(self, l->block, l->block_uid), *object;
+    if (l->block != 0 && block == NULL) return NULL;
+    if (block != NULL && l->kind != HF_CODE_PACKED) object = decode_outside(self, l->kind, block);
+    else object = decode(self, l->kind, l->data, l->length, block);
     Py_XDECREF(block);
     return object;
 }
@@ -154,7 +137,7 @@ static int take_shelf(PyObject *self, const struct hf_who *who, bool dead, bool 
         hf_shelf_return(q, who, seat, l.lease, l.serial);
         return HF_NOMEM;
     }
-    *object = read_lease(self, who, &l);
+    *object = read_lease(self, &l);
     struct hf_who now; /* reading may run any Python, and that may fork */
     if (!keep && hf_caller(self, &now)) hf_shelf_release(q, &now, seat, l.lease, l.serial);
     if (!dead) hush_if_empty(self, who);
@@ -186,6 +169,7 @@ static PyObject *get_shared(PyObject *self, const struct hf_queue_args *how, boo
         int r = take_one(self, &who, dead, dead || patience.tick != 0, &object);
         if (HF_LIKELY(r == HF_OK)) return object;
         if (r != HF_BUSY || deserted) return refuse(self, deserted ? HF_CLOSED : r);
+        hush_if_empty(self, &who);
         deserted = !hf_queue_has_peer(self); /* its last words may have come meanwhile: look once more */
         if (deserted) continue;
         if (!how->block) return hf_queue_raise(self, WAY_EMPTY);
@@ -199,8 +183,9 @@ failed:
 }
 
 static PyObject *get_one(PyObject *self, const struct hf_queue_args *how) {
-    if (!hf_queue_usable(self)) return NULL;
-    return hf_queue_object(self)->local != NULL ? hf_local_get(self, how) : get_shared(self, how, false);
+    if (!hf_queue_enter(self)) return NULL;
+    bool local = hf_queue_object(self)->local != NULL;
+    return hf_queue_leave(self, local ? hf_local_get(self, how) : get_shared(self, how, false));
 }
 
 static const struct hf_queue_call GET = {"get", 0, NULL, NULL, false};
@@ -220,9 +205,9 @@ PyObject *hf_queue_get_nowait(PyObject *self, PyObject *unused) {
 
 PyObject *hf_queue_get_dead(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     struct hf_queue_args how;
-    if (hf_queue_parse(&GET, args, n, names, &how) < 0 || !hf_queue_usable(self)) return NULL;
-    if (hf_queue_object(self)->local != NULL) return hf_queue_raise(self, WAY_EMPTY);
-    return get_shared(self, &how, true);
+    if (hf_queue_parse(&GET, args, n, names, &how) < 0 || !hf_queue_enter(self)) return NULL;
+    bool local = hf_queue_object(self)->local != NULL;
+    return hf_queue_leave(self, local ? hf_queue_raise(self, WAY_EMPTY) : get_shared(self, &how, true));
 }
 
 /* Wait until a get would return an item, or raise because there will be none; false if time is up first. */
@@ -308,7 +293,7 @@ static int gather(PyObject *self, PyObject *list, size_t most, unsigned char *sc
         size_t left = most - (size_t)PyList_Size(list);
         int r = HF_OK;
         uint32_t n = fifo ? scoop(self, &who, scratch, scraps, left < MOST_AT_ONCE ? (uint32_t)left : MOST_AT_ONCE, &r) : 0;
-        if (n != 0 && read_scraps(self, scratch, scraps, n, list) < 0) return -1;
+        if (n != 0 && (read_scraps(self, scratch, scraps, n, list) < 0 || PyErr_CheckSignals() < 0)) return -1;
         if (n != 0) continue;
         PyObject *object = NULL;
         if (r == HF_OK) r = take_one(self, &who, false, false, &object);
@@ -345,27 +330,34 @@ static PyObject *gather_shared(PyObject *self, PyObject *list, size_t most) {
     return failed < 0 ? NULL : list;
 }
 
-PyObject *hf_queue_get_many(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    struct hf_queue_args how;
-    size_t most = SIZE_MAX / 2;
-    if (hf_queue_parse(&GET_MANY, args, n, names, &how) < 0) return NULL;
-    if (!hf_queue_usable(self)) return NULL;
-    if (how.first != NULL && how.first != Py_None) {
-        Py_ssize_t given = PyLong_AsSsize_t(how.first);
+static size_t size_now(PyObject *self) {
+    struct local_queue *local = hf_queue_object(self)->local;
+    return local != NULL ? (size_t)hf_local_size(local) : (size_t)hf_queue_size(hf_queue_of(self));
+}
+
+static PyObject *get_many(PyObject *self, const struct hf_queue_args *how) {
+    bool all = true;
+    size_t most = 0;
+    if (how->first != NULL && how->first != Py_None) {
+        Py_ssize_t given = PyLong_AsSsize_t(how->first);
         if (given == -1 && PyErr_Occurred()) return NULL;
         if (given < 0) return PyErr_Format(PyExc_ValueError, "max=%zd must not be negative", given);
         if (given == 0) return PyList_New(0);
         most = (size_t)given;
+        all = false;
     }
     PyObject *first = NULL, *list = PyList_New(0);
     bool local = hf_queue_object(self)->local != NULL;
     if (list == NULL) return NULL;
-    /* shared: what is there at once; if that is nothing, wait for one */
+    /* shared: what is there at once; if that is nothing, wait for one. All means: all there are now, since a producer may
+     * well keep up with us. */
+    if (all) most = size_now(self);
     if (!local && hf_queue_size(hf_queue_of(self)) != 0 && gather_shared(self, list, most) == NULL) goto carried;
     if (PyList_Size(list) != 0) return list;
-    first = get_one(self, &how);
+    first = get_one(self, how);
     if (first == NULL || PyList_Append(list, first) < 0) goto failed;
     Py_CLEAR(first);
+    if (all) most = 1 + size_now(self);
     if ((local ? gather_local(self, list, most) : gather_shared(self, list, most)) != NULL) return list;
 carried:
     carry(list);
@@ -373,4 +365,10 @@ failed:
     Py_XDECREF(first);
     Py_DECREF(list);
     return NULL;
+}
+
+PyObject *hf_queue_get_many(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
+    struct hf_queue_args how;
+    if (hf_queue_parse(&GET_MANY, args, n, names, &how) < 0 || !hf_queue_enter(self)) return NULL;
+    return hf_queue_leave(self, get_many(self, &how));
 }

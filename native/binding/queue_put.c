@@ -11,15 +11,12 @@
 struct parcel {
     struct hf_coded coded;
     struct hf_item item;
-    struct hf_handle handle; /* to a block of our own; handle.body NULL: none */
     struct hf_outbox sent;   /* handles in the pickle */
 };
 
-static void unwrap(PyObject *self, struct parcel *p, bool put) {
+static void unwrap(struct parcel *p, bool put) {
     if (!put) hf_outbox_undo(&p->sent);
     Py_CLEAR(p->sent.handles);
-    if (p->handle.body != NULL) hf_drop(((HandleObject *)self)->s, &p->handle);
-    p->handle.body = NULL;
     hf_coded_clear(&p->coded);
 }
 
@@ -31,25 +28,32 @@ static int no_memory(uint64_t bytes) {
     return -1;
 }
 
-/* Move long plain bytes into a block. Waits first where there is no room, so as not to fill memory in vain. */
+static void point_at_block(struct parcel *p) {
+    struct hf_handle *h = &((HandleObject *)p->coded.block)->h;
+    p->item.block = h->offset;
+    p->item.block_uid = h->uid;
+    p->item.outside = hf_block_of(h->body)->nbytes;
+}
+
+/* Move long plain bytes into a block. An object holds it and not a bare handle: while we copy, or wait for room, another
+ * thread may fork, and the child's list of handles must not lead to a stack that is no more. */
 static int wrap_outside(PyObject *self, struct parcel *p) {
-    struct hf_session *s = ((HandleObject *)self)->s;
+    PyTypeObject *type = (PyTypeObject *)hf_queue_object(self)->way[WAY_BLOCK];
     struct hf_new how = {.kind = HF_KIND_BLOCK, .nbytes = p->coded.length};
-    struct hf_who who;
-    if (!hf_caller(self, &who)) return -1;
-    int r = hf_make(s, &who, &how, &p->handle);
-    if (r != HF_OK) {
-        p->handle.body = NULL;
+    p->coded.block = hf_handle_new(type, ((HandleObject *)self)->session, Py_None, &how);
+    if (p->coded.block == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_MemoryError)) return -1;
+        PyErr_Clear();
         return no_memory(p->coded.length);
     }
+    void *to = hf_body(p->coded.block);
     if (p->coded.length > COPY_WITH_GIL) {
-        Py_BEGIN_ALLOW_THREADS memcpy(p->handle.body, p->coded.data, p->coded.length);
+        Py_BEGIN_ALLOW_THREADS memcpy(to, p->coded.data, p->coded.length);
         Py_END_ALLOW_THREADS
     } else {
-        memcpy(p->handle.body, p->coded.data, p->coded.length);
+        memcpy(to, p->coded.data, p->coded.length);
     }
-    p->item.block = p->handle.offset;
-    p->item.block_uid = p->handle.uid;
+    point_at_block(p);
     return 0;
 }
 
@@ -65,7 +69,6 @@ static void keep_pad(QueueObject *q, struct hf_packer *packer) {
 }
 
 static int wrap(PyObject *self, PyObject *object, struct parcel *p) {
-    p->handle.body = NULL;
     QueueObject *q = hf_queue_object(self);
     struct hf_packer packer = {q->way[WAY_DUMPS], q->way[WAY_PACK], q->buffers, q->keywords};
     q->buffers = q->keywords = NULL;
@@ -82,12 +85,7 @@ static int wrap(PyObject *self, PyObject *object, struct parcel *p) {
     }
     p->item.data = p->coded.data;
     p->item.length = (uint32_t)p->coded.length;
-    if (p->coded.block != NULL) {
-        struct hf_handle *h = &((HandleObject *)p->coded.block)->h;
-        p->item.block = h->offset;
-        p->item.block_uid = h->uid;
-        p->item.outside = hf_block_of(h->body)->nbytes;
-    }
+    if (p->coded.block != NULL) point_at_block(p);
     return 0;
 }
 
@@ -124,7 +122,7 @@ static uint32_t deliver(PyObject *self, const struct hf_item *items, uint32_t n,
     struct hf_who who;
     uint32_t all = 0, put;
     int r;
-    if (!hf_caller(self, &who)) return 0;
+    if (!hf_queue_usable(self) || !hf_caller(self, &who)) return 0; /* closed, perhaps, while the item was pickled */
     for (;;) {
         if (!hf_queue_has_peer(self)) {
             hf_queue_raise(self, WAY_NO_PUT);
@@ -180,19 +178,19 @@ static PyObject *put_shared(PyObject *self, PyObject *object, PyObject *key, con
     }
     done = deliver(self, &p.item, 1, how) == 1;
 end:
-    unwrap(self, &p, done);
+    unwrap(&p, done);
     if (done) Py_RETURN_NONE;
     return NULL;
 }
 
 static PyObject *put_one(PyObject *self, PyObject *object, PyObject *key, const struct hf_queue_args *how) {
-    if (!hf_queue_usable(self)) return NULL;
     if (HF_UNLIKELY(object == NULL)) {
         PyErr_SetString(PyExc_TypeError, "put() missing 1 required argument: 'item'");
         return NULL;
     }
-    if (hf_queue_object(self)->local != NULL) return hf_local_put(self, object, key, how);
-    return put_shared(self, object, key, how);
+    if (!hf_queue_enter(self)) return NULL;
+    bool local = hf_queue_object(self)->local != NULL;
+    return hf_queue_leave(self, local ? hf_local_put(self, object, key, how) : put_shared(self, object, key, how));
 }
 
 static const struct hf_queue_call PUT = {"put", 1, "item", "obj", false};
@@ -246,7 +244,7 @@ static int flush(PyObject *self, struct parcel *batch, uint32_t *n, uint64_t *co
     uint32_t all = *n;
     for (uint32_t i = 0; i < all; i++) items[i] = batch[i].item;
     uint32_t put = all == 0 ? 0 : deliver(self, items, all, how);
-    for (uint32_t i = 0; i < all; i++) unwrap(self, &batch[i], i < put);
+    for (uint32_t i = 0; i < all; i++) unwrap(&batch[i], i < put);
     *count += put;
     *n = 0;
     return put == all ? 0 : -1;
@@ -266,21 +264,30 @@ static int next_parcel(PyObject *self, PyObject *iterator, struct parcel *p) {
 static void flush_and_restore(PyObject *self, struct parcel *batch, uint32_t *n, uint64_t *count,
                               const struct hf_queue_args *how) {
     PyObject *type, *value, *trace;
+    struct hf_queue_args now = *how;
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) now.block = 0; /* Ctrl-C does not wait for room */
     PyErr_Fetch(&type, &value, &trace);
-    if (flush(self, batch, n, count, how) < 0) PyErr_Clear();
+    if (flush(self, batch, n, count, &now) < 0) PyErr_Clear();
     PyErr_Restore(type, value, trace);
+}
+
+/* What makes its items one by one may wait for what becomes of the one before: it is not kept waiting for a batch. */
+static uint32_t batch_of(PyObject *items) {
+    bool there = PyList_Check(items) || PyTuple_Check(items) || PyDict_Check(items) || PyAnySet_Check(items) ||
+                 PyBytes_Check(items) || Py_IS_TYPE(items, &PyRange_Type);
+    return there ? BATCH : 1;
 }
 
 static int put_all(PyObject *self, PyObject *iterator, struct parcel *batch, uint64_t *count,
                    const struct hf_queue_args *how) {
-    uint32_t n = 0;
+    uint32_t n = 0, most = batch_of(how->first);
     for (;;) {
         int r = next_parcel(self, iterator, &batch[n]);
         if (r < 0) flush_and_restore(self, batch, &n, count, how);
         if (r < 0) return -1;
         if (r == 0) return flush(self, batch, &n, count, how);
         if (batch[n].item.outside == 0) {
-            if (++n == BATCH && flush(self, batch, &n, count, how) < 0) return -1;
+            if (++n == most && flush(self, batch, &n, count, how) < 0) return -1;
             continue;
         }
         struct parcel big = batch[n]; /* a large one goes alone; it has nothing in its own `small`, which moved */
@@ -288,7 +295,7 @@ static int put_all(PyObject *self, PyObject *iterator, struct parcel *batch, uin
         if (r == 0) r = await_room(self, &big.item, how);
         if (r == 0 && big.item.block == 0) r = wrap_outside(self, &big);
         if (r == 0 && deliver(self, &big.item, 1, how) != 1) r = -1;
-        unwrap(self, &big, r == 0);
+        unwrap(&big, r == 0);
         if (r < 0) return -1;
         ++*count;
     }
@@ -313,10 +320,14 @@ static PyObject *put_many_local(PyObject *self, PyObject *iterator, const struct
 
 PyObject *hf_queue_put_many(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     struct hf_queue_args how;
-    if (hf_queue_parse(&PUT_MANY, args, n, names, &how) < 0 || !hf_queue_usable(self)) return NULL;
+    if (hf_queue_parse(&PUT_MANY, args, n, names, &how) < 0) return NULL;
     if (how.first == NULL) return PyErr_Format(PyExc_TypeError, "put_many() missing 1 required argument: 'items'");
     PyObject *iterator = PyObject_GetIter(how.first);
     if (iterator == NULL) return NULL;
+    if (!hf_queue_enter(self)) {
+        Py_DECREF(iterator);
+        return NULL;
+    }
     PyObject *result = NULL;
     if (hf_queue_object(self)->local != NULL) {
         result = put_many_local(self, iterator, &how);
@@ -329,5 +340,5 @@ PyObject *hf_queue_put_many(PyObject *self, PyObject *const *args, Py_ssize_t n,
         PyMem_Free(batch);
     }
     Py_DECREF(iterator);
-    return result;
+    return hf_queue_leave(self, result);
 }

@@ -146,6 +146,29 @@ bool hf_queue_usable(PyObject *self) {
     return false;
 }
 
+static void release(QueueObject *q) {
+    struct hf_who who;
+    if (!hf_caller((PyObject *)q, &who)) PyErr_Clear();
+    else q->released = !hf_release_kept(who.session, &who, &q->handle.h);
+}
+
+bool hf_queue_enter(PyObject *self) {
+    if (!hf_queue_usable(self)) return false;
+    hf_queue_object(self)->calls++;
+    return true;
+}
+
+PyObject *hf_queue_leave(PyObject *self, PyObject *result) {
+    QueueObject *q = hf_queue_object(self);
+    if (HF_LIKELY(--q->calls != 0 || !q->leaving)) return result;
+    q->leaving = false;
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    release(q);
+    PyErr_Restore(type, value, trace);
+    return result;
+}
+
 PyObject *hf_queue_raise(PyObject *self, int way) {
     PyErr_SetNone(hf_queue_object(self)->way[way]);
     return NULL;
@@ -333,9 +356,8 @@ static PyObject *losses(const struct hf_loss *loss) {
     return list;
 }
 
-/* join_step(timeout): True finished, False timed out, or (items given up, who had taken them): then call again. */
-static PyObject *join_step(PyObject *self, PyObject *timeout) {
-    HERE(self);
+/* True finished, False timed out, or (items given up, who had taken them): then call again. */
+static PyObject *await_done(PyObject *self, PyObject *timeout) {
     struct hf_queue *q = hf_queue_of(self);
     struct hf_who who;
     uint64_t deadline;
@@ -357,6 +379,12 @@ failed:
     return NULL;
 }
 
+static PyObject *join_step(PyObject *self, PyObject *timeout) {
+    HERE(self);
+    hf_queue_object(self)->calls++; /* a queue that was closed here may still be joined */
+    return hf_queue_leave(self, await_done(self, timeout));
+}
+
 /* ---- closing, and the bell ---- */
 
 static PyObject *shut(PyObject *self, PyObject *arg) {
@@ -376,14 +404,17 @@ static PyObject *shut(PyObject *self, PyObject *arg) {
 /* From now on this process does not use it. A named one: give up our hold, and with the last one its name. */
 static PyObject *retire(PyObject *self, PyObject *unused) {
     QueueObject *q = hf_queue_object(self);
-    struct hf_who who;
     (void)unused;
     if (q->retired) Py_RETURN_NONE;
-    if (q->local == NULL && !hf_caller(self, &who)) return NULL;
     q->retired = true;
-    if (q->local == NULL) hf_queue_nudge(hf_queue_of(self)); /* threads that wait here are to look up */
-    else hf_local_nudge(q->local);
-    if (q->local == NULL && hf_queue_of(self)->kept != 0) q->released = !hf_release_kept(who.session, &who, &q->handle.h);
+    if (q->local != NULL) { /* threads that wait here are to look up */
+        hf_local_nudge(q->local);
+        Py_RETURN_NONE;
+    }
+    hf_queue_nudge(hf_queue_of(self));
+    if (hf_queue_of(self)->kept == 0) Py_RETURN_NONE;
+    if (q->calls != 0) q->leaving = true;
+    else release(q);
     Py_RETURN_NONE;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FORK_GRACE (1000 * HF_MS) /* a forked child needs a moment to take its own references */
 #define LARGE (4ull << 20) /* reserve memory for larger runs outside the guard */
 
 /* Reserve the memory of a large run without holding everybody up. The run is ours alone meanwhile. */
@@ -157,10 +158,19 @@ static bool holds(struct hf_session *s, unsigned index, uint64_t grace) {
     return hf_now() - ended < grace;
 }
 
+/* Is a pickle of it on its way? A block of 8 bytes (the token of a pipe's end) may say until when that is to be believed:
+ * a child may die before it has unpickled what it was started with. */
+static bool on_its_way(struct hf_block *b) {
+    if ((int32_t)(hf_load(&b->sent, HF_RELAXED) - hf_load(&b->received, HF_RELAXED)) <= 0) return false;
+    if (hf_load(&b->kind, HF_RELAXED) != HF_KIND_BLOCK || b->nbytes != sizeof(uint64_t)) return true;
+    uint64_t until = hf_load((hf_a64 *)(void *)((char *)b + HF_BODY_AT), HF_RELAXED);
+    return until == 0 || hf_now() < until;
+}
+
 static bool held(struct hf_session *s, uint64_t offset, uint64_t uid, uint64_t grace, unsigned without) {
     struct hf_block *b = hf_valid(s, offset, uid);
     if (b == NULL || hf_load(&b->kind, HF_ACQUIRE) == HF_KIND_NONE) return false;
-    if ((int32_t)(hf_load(&b->sent, HF_RELAXED) - hf_load(&b->received, HF_RELAXED)) > 0) return true;
+    if (on_its_way(b)) return true;
     for (unsigned i = 0; i < HF_SLOTS / 64; i++)
         for (uint64_t bits = hf_load(&b->refs[i], HF_RELAXED); bits != 0; bits &= bits - 1)
             if (i * 64 + (unsigned)__builtin_ctzll(bits) != without &&
@@ -188,7 +198,9 @@ bool hf_release_kept(struct hf_session *s, const struct hf_who *who, struct hf_h
         if (o != h && !o->closed && o->offset == h->offset && o->uid == h->uid) last = false;
     h->closed = true;
     pthread_mutex_unlock(&s->local);
-    if (last) {
+    if (h->forks != hf_load(&s->forks, HF_RELAXED) && hf_now() < hf_load(&s->forked, HF_RELAXED) + FORK_GRACE) {
+        last = false; /* a child may be about to take it over: it stays, by its name, for whoever is last */
+    } else if (last) {
         hf_and(&b->refs[slot / 64], ~(1ull << (slot % 64)), HF_RELAXED);
         last = !held(s, h->offset, h->uid, 0, HF_SLOTS);
         if (last) {
@@ -290,7 +302,6 @@ void hf_arrive(struct hf_session *s, const struct hf_who *who, uint64_t offset, 
 
 /* ---- dropping ---- */
 
-#define FORK_GRACE (1000 * HF_MS)
 
 /* Under the guard: clear this process's reference; idle bytes if that freed a run, else 0. */
 static uint64_t drop_ref(struct hf_session *s, const struct hf_who *who, uint64_t offset, uint64_t uid) {

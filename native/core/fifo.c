@@ -353,7 +353,12 @@ void hf_fifo_mend_take(struct hf_queue *q, const struct hf_who *who) {
     bool committed = hf_load(&first->head, HF_RELAXED) == q->take.position;
     if (hf_load(&q->take.intent, HF_RELAXED) != 0 && committed)
         hf_arrive(who->session, who, q->take.block, q->take.block_uid);
-    hf_side_mend(&q->take, committed);
+    if (hf_side_mend(&q->take, committed) != 0 && !committed) { /* what producers have seen is too much */
+        hf_queue_enter_put(q, who);
+        q->put.seen_count = hf_load(&q->take.count, HF_RELAXED);
+        q->put.seen_bytes = hf_load(&q->take.bytes, HF_RELAXED);
+        hf_mutex_unlock(&q->put.lock);
+    }
     uint64_t old = hf_load(&q->take.beside, HF_RELAXED);
     hf_store(&q->take.beside, 0, HF_RELEASE);
     if (old != 0 && old != hf_load(&q->take.segment, HF_RELAXED)) hf_retract(who->session, old);

@@ -144,12 +144,24 @@ static int forgive(struct hf_queue *q) {
     return HF_WRONG;
 }
 
+/* One less for our member; if it has taken nothing that is left, it has finished another's. */
+static void discharge(struct hf_queue *q, const struct hf_who *who, const struct hf_seat *seat) {
+    /* another handle of this process may have taken it, and have the seat */
+    struct hf_entry *mine =
+        seat->member == who->member ? seat->entry : hf_roster_find(who->session, &q->takers, who->member);
+    if (mine != NULL) {
+        if ((int64_t)hf_sub(&mine->data, 1, HF_RELAXED) > 0) return;
+        hf_queue_charge(mine, 1);
+    }
+    hf_add(&q->foreign, 1, HF_RELAXED);
+}
+
 int hf_queue_done(struct hf_queue *q, const struct hf_who *who, const struct hf_seat *seat) {
     uint64_t done = hf_load(&q->done, HF_RELAXED);
     do
         if (done >= hf_load(&q->put.count, HF_ACQUIRE)) return forgive(q);
     while (!hf_cas(&q->done, &done, done + 1, HF_SEQ_CST));
-    if (seat->member == who->member) hf_queue_charge(seat->entry, -1);
+    discharge(q, who, seat);
     told_done(q, done + 1);
     return HF_OK;
 }
@@ -158,36 +170,54 @@ void hf_queue_finish(struct hf_queue *q, uint64_t n) {
     if (n != 0) told_done(q, hf_add(&q->done, n, HF_SEQ_CST) + n);
 }
 
-/* Under the locks: strike the gone off the roster; what the living owe. */
+/* Of the items of a member that left in good order, those that others seem to have finished for it. */
+static uint64_t others_finished(struct hf_queue *q, uint64_t items) {
+    uint64_t foreign = hf_load(&q->foreign, HF_RELAXED), some = foreign < items ? foreign : items;
+    if (some != 0) hf_sub(&q->foreign, some, HF_RELAXED);
+    return some;
+}
+
+/* Under the locks: strike the gone off the roster; what the living took and have not finished themselves. */
 static uint64_t strike_off(struct hf_queue *q, const struct hf_who *who, struct hf_loss *loss) {
     uint64_t living = 0;
     struct hf_walk w = hf_walk_begin(&q->takers);
     for (struct hf_entry *e; (e = hf_walk_next(who->session, &w)) != NULL;) {
         if (hf_load(&e->word, HF_RELAXED) == 0) continue;
         uint32_t member = hf_load(&e->member, HF_RELAXED);
+        uint64_t items = owed(e) > 0 ? (uint64_t)owed(e) : 0;
         if (!hf_gone(who, member)) {
-            if (owed(e) > 0) living += (uint64_t)owed(e);
+            living += items;
             continue;
         }
-        if (owed(e) > 0 && loss->members++ < HF_LOSS_NAMED) {
+        if (hf_fate(who->session, member) == HF_LEFT) items -= others_finished(q, items);
+        if (items != 0 && loss->members++ < HF_LOSS_NAMED) {
             loss->of[loss->members - 1].member = member;
-            loss->of[loss->members - 1].items = (uint64_t)owed(e);
+            loss->of[loss->members - 1].items = items;
         }
         hf_store(&e->word, 0, HF_RELAXED);
     }
     return living;
 }
 
-/* Nothing can be unfinished but what is queued and what the living took: the rest was taken by those who are gone. Who
- * finishes what another took owes less than nothing, which is as good as nothing here. */
-static uint64_t write_off(struct hf_queue *q, uint64_t most) {
-    uint64_t in = hf_load(&q->put.count, HF_RELAXED), done = hf_load(&q->done, HF_RELAXED);
-    while (in - most > done && in >= most) {
+static uint64_t less(uint64_t a, uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
+/* Unfinished is what is queued, and what was taken less what was finished by others than its takers. Of those who are gone
+ * nothing is left to wait for. Whose items the others finished nobody knows: a killed taker's are the last to be thought
+ * finished, so that join does not wait for them. */
+static uint64_t write_off(struct hf_queue *q, uint64_t living, bool struck) {
+    uint64_t in = hf_load(&q->put.count, HF_RELAXED), queued = hf_queue_size(q);
+    uint64_t most = queued + less(living, hf_load(&q->foreign, HF_RELAXED));
+    uint64_t done = hf_load(&q->done, HF_RELAXED), lost = 0;
+    while (less(in, most) > done) {
         if (!hf_cas(&q->done, &done, in - most, HF_SEQ_CST)) continue;
-        hf_add(&q->written_off, in - most - done, HF_RELAXED);
-        return in - most - done;
+        lost = in - most - done;
+        done = in - most;
+        hf_add(&q->written_off, lost, HF_RELAXED);
     }
-    return 0;
+    if (struck) hf_store(&q->foreign, less(living, less(less(in, done), queued)), HF_RELAXED);
+    return lost;
 }
 
 static uint64_t clear(struct hf_queue *q, const struct hf_who *who) {
@@ -202,7 +232,7 @@ void hf_queue_settle(struct hf_queue *q, const struct hf_who *who, struct hf_los
     if (hf_load(&q->closed, HF_RELAXED) == 2 && hf_queue_size(q) != 0) clear(q, who);
     uint64_t living = strike_off(q, who, loss);
     if (!q->redeliver && !HF_BROKEN_HERE(queue_settle)) /* what comes back is unfinished; the shelf counts that */
-        loss->items = write_off(q, hf_queue_size(q) + living);
+        loss->items = write_off(q, living, loss->members != 0);
     hf_mutex_unlock(&q->put.lock);
     hf_mutex_unlock(&q->take.lock);
     HF_KILL(queue_settled);

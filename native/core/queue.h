@@ -66,12 +66,13 @@ struct hf_queue {
     hf_a64 done;             /*  40 items finished, or given up for a dead taker */
     hf_a64 written_off;      /*  48 of those given up, how many nobody has called done since */
     struct hf_news dones;    /*  56 told when nothing is unfinished */
-    struct hf_roster takers; /*  64 per member that took something: data = taken - finished, signed */
+    struct hf_roster takers; /*  64 per member that took something: data = taken - finished by itself */
     hf_a32 large;            /* 168 fifo: the segment at the taking end is larger than an idle queue should keep */
     hf_a32 kept;             /* 172 lives on without anybody who holds it: it has a name */
     hf_a32 more;             /* 176 fifo: the last taker saw more: the next one need not ask the producers' counts */
     hf_a32 spare;            /* 180 */
-    uint64_t spare2[9];      /* 184 */
+    hf_a64 foreign;          /* 184 items that were finished by members who had not taken them */
+    uint64_t spare2[8];      /* 192 */
     struct hf_side put;      /* 256 */
     struct hf_side take;     /* 384 */
     /* 512: fifo: the first segment; shelf: struct hf_shelf */

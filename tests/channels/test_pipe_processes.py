@@ -285,3 +285,39 @@ def use_both(one, two):
     second.send("second")
     second.close()
     return 2
+
+
+class Fatal:
+    """Kills the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (7,)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_that_dies_before_it_has_its_end(method, monkeypatch):
+    """What it was started with is believed to be on its way for a while only; then the other end sees the end."""
+    monkeypatch.setattr(pipe_ends, "START", 1_000_000_000)
+    one, two = Pipe()
+    child = Process(target=echo, args=(Fatal(), two), start_method=method)
+    child.start()
+    two.close()
+    with pytest.raises(EOFError):
+        one.recv()
+    child.join()
+    one.close()
+
+
+def test_an_end_in_a_queue_may_take_its_time(monkeypatch):
+    """Only what processes are started with is doubted."""
+    monkeypatch.setattr(pipe_ends, "START", 1)
+    queue = Queue()
+    one, two = Pipe()
+    queue.put(two)
+    two.close()
+    assert not one.poll(0.3)
+    again = queue.get()
+    again.send("here")
+    assert one.recv() == "here"
+    again.close()
+    one.close()

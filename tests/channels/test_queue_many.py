@@ -231,3 +231,37 @@ def test_interleaved_producers_keep_their_order(peer_of):
     for name, peer in enumerate(peers):
         peer.result()
         assert [n for who, n in got if who == name] == list(range(3000))
+
+
+def test_a_lazy_producer_sees_the_answer_to_what_it_yielded():
+    """put_many of a generator puts each item before it asks for the next."""
+    q, answers = Queue(), Queue()
+
+    def lazily():
+        for number in range(5):
+            yield number
+            assert answers.get(timeout=30) == number
+
+    def answer():
+        for _ in range(5):
+            answers.put(q.get(timeout=30))
+
+    worker = Worker(answer)
+    q.put_many(lazily())
+    worker.result()
+
+
+def test_all_means_all_there_are_now(local):
+    """get_many() ends although a producer keeps up with it."""
+    q, stop = Queue(local=local), threading.Event()
+
+    def keep_putting():
+        while not stop.is_set():
+            if q.qsize() < 10_000:
+                q.put_many(range(100))
+
+    worker = Worker(keep_putting)
+    for _ in range(50):
+        assert q.get_many()
+    stop.set()
+    worker.result()

@@ -20,6 +20,8 @@ import errno
 import os
 import re
 import select
+import struct
+import sys
 import threading
 import time
 import weakref
@@ -34,6 +36,8 @@ __all__ = ["Hold", "Place", "hung_up", "remove", "watch"]
 
 Place = tuple[int, int]  # (offset, uid) of a token
 
+START: Final = 60_000_000_000  # nanoseconds a process has for unpickling what it was started with
+_UNTIL: Final = struct.Struct("=Q")  # a token: until when its pickles are believed to be on their way; 0: for ever
 BIRTH: Final = 1.0  # seconds a forked child has for taking its references
 FIRST_PAUSE: Final = 0.001
 LAST_PAUSE: Final = 0.04
@@ -80,13 +84,29 @@ class Hold:
         return self._token.session
 
     def sent(self) -> None:
-        """Count one pickle of the end that is on its way: the end is held until it arrives."""
+        """Count one pickle of the end that is on its way: the end is held until it arrives.
+
+        What a process is started with is believed to be on its way for a minute at most: the process may be killed, or
+        fail, before it has unpickled it.
+        """
         assert self._token is not None
+        context = sys.modules.get("multiprocessing.context")
+        starts = context is not None and context.get_spawning_popen() is not None
+        (until,) = _UNTIL.unpack_from(self._token)
+        if until or not self._token._pending():  # else one that may take its time is on its way too
+            _UNTIL.pack_into(self._token, 0, time.monotonic_ns() + START if starts else 0)
         self._token.sent()
+
+    def _expected(self) -> bool:
+        """Whether a pickle of it is still believed to be on its way."""
+        if self._token is None or not self._token._pending():
+            return False
+        (until,) = _UNTIL.unpack_from(self._token)
+        return bool(until == 0 or time.monotonic_ns() < until)
 
     def release(self, then: Callable[[], None]) -> None:
         """Give it up, and call ``then``; a little later, from a thread, if a pickle is on its way."""
-        if self._token is not None and self._token._pending():
+        if self._expected():
             _wait_for_arrival(self, then)
         else:
             self._drop()
@@ -181,7 +201,7 @@ def _release_arrived() -> None:
     pause = FIRST_PAUSE
     while True:
         with _lock:
-            arrived = [one for one in _departing if not (one[0]._token and one[0]._token._pending())]
+            arrived = [one for one in _departing if not one[0]._expected()]
             for one in arrived:
                 _departing.remove(one)
             if not _departing and not arrived:

@@ -40,6 +40,7 @@ PRIORITY: Final = 2
 SHELF_BYTES: Final = 2048 - 192  # a queue that keeps its items in blocks of their own is small itself
 PIECE: Final = 4096 - 192  # one that keeps them inside begins with this much
 UNLIMITED: Final = 1 << 62
+MOST_DELIVERIES: Final = (1 << 29) - 1
 OPEN, SHUT, THROWN_AWAY = 0, 1, 2
 
 _FLAVOURS: Final = {FIFO: "Queue", LIFO: "LifoQueue", PRIORITY: "PriorityQueue"}
@@ -102,7 +103,8 @@ class Base(_native.Queue):
             return _native.Queue.__new__(cls, None, None, _ways(None), cls._flavour, limit)
         found, where = handles.where(name, create)
         most = default_bytes(found) if max_bytes is None else _size("max_bytes", max_bytes)
-        kind = (cls._flavour, limit, most, int(redeliver), _count("max_deliveries", max_deliveries))
+        times = min(_count("max_deliveries", max_deliveries), MOST_DELIVERIES)
+        kind = (cls._flavour, limit, most, int(redeliver), times)
         size = PIECE if cls._flavour == FIFO and not redeliver else SHELF_BYTES
         made = _native.Queue.__new__(cls, found, where, _ways(found, redeliver), *kind, size)
         if name is not None and not made.created:
