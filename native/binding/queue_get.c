@@ -169,13 +169,13 @@ static PyObject *get_shared(PyObject *self, const struct hf_queue_args *how, boo
         int r = take_one(self, &who, dead, dead || patience.tick != 0, &object);
         if (HF_LIKELY(r == HF_OK)) return object;
         if (r != HF_BUSY || deserted) return refuse(self, deserted ? HF_CLOSED : r);
+        if (!hf_queue_usable(self)) return NULL; /* another thread has closed it, and nothing was there for us */
         hush_if_empty(self, &who);
         deserted = !hf_queue_has_peer(self); /* its last words may have come meanwhile: look once more */
         if (deserted) continue;
         if (!how->block) return hf_queue_raise(self, WAY_EMPTY);
         if (patience.tick == 0) patience = hf_patience_until(how->deadline);
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_item(q, &patience), failed);
-        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
         if (r == HF_TIMEOUT) return hf_queue_raise(self, WAY_EMPTY);
     }
 failed:
@@ -221,9 +221,9 @@ PyObject *hf_queue_await(PyObject *self, PyObject *timeout) {
     struct hf_patience p = hf_patience_until(deadline);
     for (;;) {
         if (hf_queue_size(q) != 0 || hf_load(&q->closed, HF_RELAXED) != 0 || !hf_queue_has_peer(self)) Py_RETURN_TRUE;
+        if (!hf_queue_usable(self)) return NULL;
         if (deadline <= hf_now()) Py_RETURN_FALSE;
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_item(q, &p), failed);
-        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
     }
 failed:
     return NULL;

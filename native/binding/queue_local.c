@@ -159,9 +159,9 @@ PyObject *hf_local_put(PyObject *self, PyObject *item, PyObject *key, const stru
     struct hf_patience p = {0, 0, false};
     for (;;) {
         uint32_t seen = hf_news_seen(&l->takes);
-        if (!hf_queue_usable(self)) return NULL;
         if (l->closed) return hf_queue_raise(self, WAY_NO_PUT);
         if (!full(l)) break;
+        if (!hf_queue_usable(self)) return NULL; /* another thread has closed it */
         if (!how->block) return hf_queue_raise(self, WAY_FULL);
         if (p.tick == 0) p = hf_patience_until(how->deadline);
         int r = pause_for(&l->takes, &l->take_cpu, seen, &p);
@@ -181,9 +181,9 @@ PyObject *hf_local_get(PyObject *self, const struct hf_queue_args *how) {
     struct hf_patience p = {0, 0, false};
     for (;;) {
         uint32_t seen = hf_news_seen(&l->puts);
-        if (!hf_queue_usable(self)) return NULL;
         if (l->closed == 2 || (l->closed && l->n == 0)) return hf_queue_raise(self, WAY_NO_GET);
         if (l->n != 0) break;
+        if (!hf_queue_usable(self)) return NULL; /* another thread has closed it */
         if (!how->block) return hf_queue_raise(self, WAY_EMPTY);
         if (p.tick == 0) p = hf_patience_until(how->deadline);
         int r = pause_for(&l->puts, &l->put_cpu, seen, &p);

@@ -136,9 +136,9 @@ static uint32_t deliver(PyObject *self, const struct hf_item *items, uint32_t n,
             continue;
         }
         if (r != HF_BUSY || !how->block) break;
+        if (!hf_queue_usable(self)) return all; /* another thread has closed it */
         if (patience.tick == 0) patience = hf_patience_until(how->deadline);
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_room(q, weight(q, &items[all]), &patience), failed);
-        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
         if (r == HF_TIMEOUT) break;
     }
     refuse(self, r, &items[all]);
@@ -155,8 +155,8 @@ static int await_room(PyObject *self, const struct hf_item *item, const struct h
     if (bytes > q->max_bytes) return refuse(self, HF_WRONG, item), -1;
     struct hf_patience p = hf_patience_until(how->block ? how->deadline : hf_now());
     while (hf_load(&q->closed, HF_RELAXED) == 0 && hf_queue_has_peer(self) && !hf_queue_may_fit(q, bytes)) {
+        if (!hf_queue_usable(self)) return -1;
         HF_QUEUE_WAIT(self, who, r, hf_queue_wait_room(q, bytes, &p), failed);
-        if (!hf_queue_usable(self)) goto failed; /* closed by another thread */
         if (r == HF_TIMEOUT) break; /* the put itself looks under the lock, and says so */
     }
     return 0;

@@ -356,3 +356,16 @@ def test_nothing_is_left():
         gc.collect()
         after = opened(), of.stats()["blocks"], len(ends_left())
     assert after == before
+
+
+def test_closing_in_another_thread_ends_a_wait():
+    """recv and poll of a connection that another thread closes: an OSError, as on any closed connection."""
+    reader, writer = Pipe(duplex=False)
+    waiting = [Worker(reader.recv), Worker(lambda: reader.poll(None))]
+    for worker in waiting:
+        until(lambda w=worker: asleep(os.getpid(), w.native_id), "it sleeps")
+    reader.close()
+    for worker in waiting:
+        with pytest.raises(OSError, match="closed"):
+            worker.result()
+    writer.close()

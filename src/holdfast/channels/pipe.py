@@ -216,8 +216,13 @@ class Connection:
         way = self._inbound
         if way is None:
             raise self._refusal("connection is write-only")
-        if way._wait_item(timeout):
-            return True
+        try:
+            if way._wait_item(timeout):
+                return True
+        except ValueError:
+            if self._hold is None:  # another thread has closed this connection
+                raise self._refusal("") from None
+            raise
         if self._poller is None or self._poller.pid != os.getpid():
             return False
         for each in (way, self._raw_inbound):
