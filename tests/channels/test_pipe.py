@@ -359,7 +359,7 @@ def test_nothing_is_left():
 
 
 def test_closing_in_another_thread_ends_a_wait():
-    """recv and poll of a connection that another thread closes: an OSError, as on any closed connection."""
+    """Recv and poll of a connection that another thread closes: an OSError, as on any closed connection."""
     reader, writer = Pipe(duplex=False)
     waiting = [Worker(reader.recv), Worker(lambda: reader.poll(None))]
     for worker in waiting:
