@@ -33,18 +33,23 @@ def _maker(peer: str, kind: str) -> Make:
 
 
 def _create_us(peer: str, kind: str) -> float:
-    make = _maker(peer, kind)
-    return min(_timed(make) for _ in range(RUNS)) / EACH / 1000
+    return least_us(_maker(peer, kind), EACH)
 
 
-def _timed(make: Make) -> int:
+def least_us(make: Make, each: int) -> float:
+    """Microseconds for making and dropping one, in the quickest of some runs of ``each``."""
+    return min(_timed(make, each) for _ in range(RUNS)) / each / 1000
+
+
+def _timed(make: Make, each: int) -> int:
     start = perf_counter_ns()
-    for _ in repeat(None, EACH):
+    for _ in repeat(None, each):
         make()
     return perf_counter_ns() - start
 
 
-def _usage() -> dict[Resource, int]:
+def usage() -> dict[Resource, int]:
+    """What this process holds now."""
     return {
         "fds": len(os.listdir("/proc/self/fd")),
         "files": sum(len(names) for _, _, names in os.walk("/dev/shm")),
@@ -54,11 +59,11 @@ def _usage() -> dict[Resource, int]:
 
 def _hold_many(make: Make, board: Board) -> None:
     make()  # whatever is made once per process is not counted against each object
-    before = _usage()
+    before = usage()
     start = perf_counter_ns()
     held = [make() for _ in range(HELD)]
     board[CELLS["time"]] = perf_counter_ns() - start
-    after = _usage()
+    after = usage()
     for name, count in after.items():
         board[CELLS[name]] = max(0, count - before[name])
     del held

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
 from functools import partial
-from itertools import repeat
 from time import perf_counter_ns
-from typing import Any, TypeAlias
+from typing import Any
 
-from benchmarks.cases.create import CELLS, UNITS, Resource, _usage
+from benchmarks.cases.create import CELLS, UNITS, Make, Resource, least_us, usage
 from benchmarks.model import SUBJECT, AtMost, Beats, Case, Gate, Unavailable
 from benchmarks.peers import MP
 from benchmarks.queue_peers import queue_class
 from benchmarks.stage import Board, play
 
 EACH = 200
-RUNS = 5
 HELD = 1000
 MOST_FDS = 4 * HELD
 
-Make: TypeAlias = Callable[[], Any]
-
 
 def _create_us(peer: str) -> float:
-    make = queue_class(peer)
-    return min(_timed(make) for _ in range(RUNS)) / EACH / 1000
-
-
-def _timed(make: Make) -> int:
-    start = perf_counter_ns()
-    for _ in repeat(None, EACH):
-        make()
-    return perf_counter_ns() - start
+    return least_us(queue_class(peer), EACH)
 
 
 def _with_an_item(make: Make) -> Any:
@@ -45,11 +32,11 @@ def _hold_many(make: Make, board: Board) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     make()  # whatever is made once per process is not counted against each object
-    before = _usage()
+    before = usage()
     start = perf_counter_ns()
     held = [make() for _ in range(HELD)]
     board[CELLS["time"]] = perf_counter_ns() - start
-    for name, count in _usage().items():
+    for name, count in usage().items():
         board[CELLS[name]] = max(0, count - before[name])
     del held
 

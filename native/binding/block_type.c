@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define COPY_WITH_GIL 65536
-
 static Py_ssize_t length(PyObject *self) {
     if (((HandleObject *)self)->h.uid == 0) return 0;
     return (Py_ssize_t)hf_block_of(hf_body(self))->nbytes;
@@ -40,12 +38,7 @@ static PyObject *fill(PyObject *self, PyObject *args) {
         return NULL;
     }
     char *to = (char *)hf_body(self) + at;
-    if (view.len > COPY_WITH_GIL) {
-        Py_BEGIN_ALLOW_THREADS memcpy(to, view.buf, (size_t)view.len);
-        Py_END_ALLOW_THREADS
-    } else {
-        memcpy(to, view.buf, (size_t)view.len);
-    }
+    hf_copy(to, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     Py_RETURN_NONE;
 }

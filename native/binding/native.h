@@ -9,6 +9,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <string.h>
+
 #include "../core/session.h"
 
 typedef struct {
@@ -24,6 +26,17 @@ typedef struct {
     uint32_t kind;
     bool created;
 } HandleObject;
+
+/* Copy; without the GIL when there is much. Whoever holds the memory must hold it by an object. */
+#define HF_COPY_WITH_GIL 65536
+static inline void hf_copy(void *to, const void *from, size_t n) {
+    if (n > HF_COPY_WITH_GIL) {
+        Py_BEGIN_ALLOW_THREADS memcpy(to, from, n);
+        Py_END_ALLOW_THREADS
+    } else {
+        memcpy(to, from, n);
+    }
+}
 
 /* ---- handle.c ---- */
 /* Make, open or attach a handle of `type`, as `where` says. */

@@ -2,6 +2,7 @@
  * memory, passing references); both are the one Python type.
  *
  *   queue_type.c    making, asking, finishing, closing
+ *   queue_args.c    the arguments of put and get
  *   queue_put.c     put and its kin       queue_get.c   get and its kin
  *   queue_local.c   the local store
  */

@@ -5,7 +5,6 @@
 #include "queue.h"
 
 #define ON_STACK 512
-#define COPY_WITH_GIL 65536
 #define SCRATCH 65536
 #define MOST_AT_ONCE 1024
 
@@ -26,13 +25,9 @@ static PyObject *decode(PyObject *self, uint32_t kind, const void *data, size_t 
 /* Long plain bytes, from their block. */
 static PyObject *decode_outside(PyObject *self, uint32_t kind, PyObject *block) {
     size_t length = (size_t)hf_block_of(hf_body(block))->nbytes;
-    if (kind != HF_CODE_BYTES || length <= COPY_WITH_GIL) return decode(self, kind, hf_body(block), length, NULL);
+    if (kind != HF_CODE_BYTES) return decode(self, kind, hf_body(block), length, NULL);
     PyObject *object = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
-    char *to = object == NULL ? NULL : PyBytes_AsString(object);
-    if (to != NULL) {
-        Py_BEGIN_ALLOW_THREADS memcpy(to, hf_body(block), length);
-        Py_END_ALLOW_THREADS
-    }
+    if (object != NULL) hf_copy(PyBytes_AsString(object), hf_body(block), length);
     return object;
 }
 

@@ -133,8 +133,7 @@ static bool full(const struct local_queue *l) {
 
 static int wait_for(struct hf_news *news, const hf_a32 *cpu, uint32_t seen, struct hf_patience *p) {
     if (hf_spin(&news->counter, seen, hf_load((hf_a32 *)cpu, HF_RELAXED), HF_SPIN_NS)) return HF_OK;
-    int r = hf_news_sleep(news, seen, p);
-    return r == HF_TICK ? (p->signals ? HF_INTR : HF_OK) : r;
+    return hf_rested(hf_news_sleep(news, seen, p), p);
 }
 
 /* HF_OK (look again), HF_TIMEOUT, or -1 with an exception. `seen` was read with the GIL, before the look. */

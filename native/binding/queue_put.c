@@ -3,7 +3,6 @@
 
 #include "queue.h"
 
-#define COPY_WITH_GIL 65536
 #define BATCH 64
 #define LONGEST_KEY (1 << 20)
 
@@ -46,13 +45,7 @@ static int wrap_outside(PyObject *self, struct parcel *p) {
         PyErr_Clear();
         return no_memory(p->coded.length);
     }
-    void *to = hf_body(p->coded.block);
-    if (p->coded.length > COPY_WITH_GIL) {
-        Py_BEGIN_ALLOW_THREADS memcpy(to, p->coded.data, p->coded.length);
-        Py_END_ALLOW_THREADS
-    } else {
-        memcpy(to, p->coded.data, p->coded.length);
-    }
+    hf_copy(hf_body(p->coded.block), p->coded.data, p->coded.length);
     point_at_block(p);
     return 0;
 }

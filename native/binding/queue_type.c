@@ -83,63 +83,6 @@ static void dealloc(PyObject *self) {
 
 /* ---- what the calls share ---- */
 
-struct given {
-    PyObject *first, *second, *block, *timeout;
-};
-
-/* Where an argument of this name goes; NULL: nowhere. */
-static PyObject **slot_for(const struct hf_queue_call *call, PyObject *name, struct given *g) {
-    if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) return &g->timeout;
-    if (PyUnicode_CompareWithASCIIString(name, "block") == 0) return &g->block;
-    if (call->called != NULL && PyUnicode_CompareWithASCIIString(name, call->called) == 0) return &g->first;
-    if (call->or_called != NULL && PyUnicode_CompareWithASCIIString(name, call->or_called) == 0) return &g->first;
-    return NULL;
-}
-
-static int keyword(const struct hf_queue_call *call, PyObject *name, PyObject *value, struct given *g) {
-    PyObject **slot = slot_for(call, name, g);
-    if (slot != NULL && *slot == NULL) {
-        *slot = value;
-        return 0;
-    }
-    PyErr_Format(PyExc_TypeError, slot == NULL ? "%s() got an unexpected keyword argument '%U'"
-                                               : "%s() got multiple values for argument '%U'", call->name, name);
-    return -1;
-}
-
-static int deadline_of(PyObject *timeout, struct hf_queue_args *out) {
-    if (!out->block) timeout = NULL;
-    if (hf_deadline(timeout, &out->deadline) < 0) return -1;
-    if (timeout == NULL || timeout == Py_None || PyFloat_AsDouble(timeout) >= 0) return 0;
-    PyErr_Format(PyExc_ValueError, "'timeout' must be a non-negative number, not %R", timeout);
-    return -1;
-}
-
-int hf_queue_parse(const struct hf_queue_call *call, PyObject *const *args, Py_ssize_t n, PyObject *names,
-                   struct hf_queue_args *out) {
-    *out = (struct hf_queue_args){NULL, NULL, 1, HF_FOREVER};
-    if (HF_LIKELY(n == call->leading && names == NULL)) {
-        out->first = n > 0 ? args[0] : NULL;
-        out->second = n > 1 ? args[1] : NULL;
-        return 0;
-    }
-    if (n > call->leading + 2) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", call->name, call->leading + 2, n);
-        return -1;
-    }
-    struct given g = {NULL, NULL, NULL, NULL};
-    PyObject **slots[] = {&g.first, &g.second, &g.block, &g.timeout};
-    if (call->timeout_first) slots[2] = &g.timeout, slots[3] = &g.block;
-    for (Py_ssize_t i = 0; i < n; i++) *slots[i < call->leading ? i : i - call->leading + 2] = args[i];
-    Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
-    for (Py_ssize_t i = 0; i < named; i++)
-        if (keyword(call, PyTuple_GetItem(names, i), args[n + i], &g) < 0) return -1;
-    out->first = g.first;
-    out->second = g.second;
-    if (g.block != NULL && (out->block = PyObject_IsTrue(g.block)) < 0) return -1;
-    return deadline_of(g.timeout, out);
-}
-
 bool hf_queue_usable(PyObject *self) {
     if (HF_LIKELY(!hf_queue_object(self)->retired)) return true;
     PyErr_Format(PyExc_ValueError, "Queue %R is closed in this process", self);
@@ -280,8 +223,8 @@ static PyObject *config(PyObject *self, PyObject *unused) {
     (void)unused;
     if (hf_queue_object(self)->local != NULL) return Py_BuildValue("IKKII", 0u, maxsize_of(self), 0ull, 0u, 0u);
     struct hf_queue *q = hf_queue_of(self);
-    return Py_BuildValue("IKKII", q->flavour, (unsigned long long)hf_load(&q->maxsize, HF_RELAXED), (unsigned long long)q->max_bytes,
-                         q->redeliver, q->max_deliveries);
+    return Py_BuildValue("IKKII", q->flavour, maxsize_of(self), (unsigned long long)q->max_bytes, q->redeliver,
+                         q->max_deliveries);
 }
 
 static PyObject *dead_letters(PyObject *self, PyObject *unused) {
@@ -518,13 +461,6 @@ static PyObject *hush(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* A descriptor of the bell that must not be used any more (closed, or a parent's): the next one who needs it opens it. */
-static PyObject *forget_bell(PyObject *self, PyObject *unused) {
-    (void)unused;
-    hf_queue_object(self)->bell = -1;
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef methods[] = {
     {"put", HF_FAST(hf_queue_put), METH_FASTCALL | METH_KEYWORDS,
      "put(item, block=True, timeout=None)\n--\n\nPut an item; when this returns it is there, whatever becomes of this "
@@ -568,7 +504,6 @@ static PyMethodDef methods[] = {
     {"_new_bell", new_bell, METH_NOARGS, NULL},
     {"_bell_wanted", bell_wanted, METH_NOARGS, NULL},
     {"_hush", hush, METH_NOARGS, NULL},
-    {"_forget_bell", forget_bell, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "round.h"
+
 _Static_assert(offsetof(struct hf_segment, head) == 64, "layout of hf_segment");
 _Static_assert(offsetof(struct hf_segment, bytes) == 128, "layout of hf_segment");
 _Static_assert(sizeof(struct hf_slip) == 8, "layout of hf_slip");
@@ -49,17 +51,11 @@ void hf_fifo_init(struct hf_queue *q, uint64_t nbytes) {
 /* ---- bytes ---- */
 
 static void copy_in(struct hf_segment *segment, uint64_t at, const void *from, size_t n) {
-    uint64_t place = at % segment->capacity;
-    uint64_t first = segment->capacity - place < n ? segment->capacity - place : n;
-    memcpy(segment->bytes + place, from, first);
-    if (HF_UNLIKELY(first < n)) memcpy(segment->bytes, (const char *)from + first, n - first);
+    hf_round_in(segment->bytes, segment->capacity, at, from, n);
 }
 
 static void copy_out(const struct hf_segment *segment, uint64_t at, void *to, size_t n) {
-    uint64_t place = at % segment->capacity;
-    uint64_t first = segment->capacity - place < n ? segment->capacity - place : n;
-    memcpy(to, segment->bytes + place, first);
-    if (HF_UNLIKELY(first < n)) memcpy((char *)to + first, segment->bytes, n - first);
+    hf_round_out(segment->bytes, segment->capacity, at, to, n);
 }
 
 static uint64_t size_of(uint64_t length, bool outside) {

@@ -59,17 +59,13 @@ int hf_queue_room_for(struct hf_queue *q, uint32_t n, uint64_t bytes) {
 
 /* ---- waiting ---- */
 
-/* A tick says nothing by itself: what the dead left is found by looking again. */
-static int rested(int result, const struct hf_patience *p) {
-    return result == HF_TICK ? (p->signals ? HF_INTR : HF_OK) : result;
-}
-
 int hf_queue_wait_item(struct hf_queue *q, struct hf_patience *p) {
     uint32_t seen = hf_news_seen(&q->put.news);
     bool over = hf_load(&q->closed, HF_RELAXED) != 0 && (!q->redeliver || hf_queue_unfinished(q) == 0);
     if (hf_queue_size(q) != 0 || over) return HF_OK;
     if (hf_spin(&q->put.news.counter, seen, hf_load(&q->put.cpu, HF_RELAXED), HF_SPIN_NS)) return HF_OK;
-    return rested(hf_news_sleep(&q->put.news, seen, p), p);
+    /* what the dead left is found by looking again */
+    return hf_rested(hf_news_sleep(&q->put.news, seen, p), p);
 }
 
 bool hf_queue_may_fit(struct hf_queue *q, uint64_t bytes) {
@@ -82,7 +78,7 @@ int hf_queue_wait_room(struct hf_queue *q, uint64_t bytes, struct hf_patience *p
     uint32_t seen = hf_news_seen(&q->take.news);
     if (hf_queue_may_fit(q, bytes) || hf_load(&q->closed, HF_RELAXED) != 0) return HF_OK;
     if (hf_spin(&q->take.news.counter, seen, hf_load(&q->take.cpu, HF_RELAXED), HF_SPIN_NS)) return HF_OK;
-    return rested(hf_news_sleep(&q->take.news, seen, p), p);
+    return hf_rested(hf_news_sleep(&q->take.news, seen, p), p);
 }
 
 int hf_queue_wait_done(struct hf_queue *q, struct hf_patience *p) {

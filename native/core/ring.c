@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "round.h"
+
 _Static_assert(offsetof(struct hf_ring, take) == 64, "layout of hf_ring");
 _Static_assert(offsetof(struct hf_ring, bytes) == 128, "layout of hf_ring");
 _Static_assert(sizeof(struct hf_record) == 16, "layout of hf_record");
@@ -20,17 +22,11 @@ static uint64_t size_of(size_t length) {
 }
 
 static void copy_in(struct hf_ring *r, uint64_t at, const void *from, size_t n) {
-    uint64_t place = at % r->capacity;
-    uint64_t first = r->capacity - place < n ? r->capacity - place : n;
-    memcpy(r->bytes + place, from, first);
-    memcpy(r->bytes, (const char *)from + first, n - first);
+    hf_round_in(r->bytes, r->capacity, at, from, n);
 }
 
 static void copy_out(struct hf_ring *r, uint64_t at, void *to, size_t n) {
-    uint64_t place = at % r->capacity;
-    uint64_t first = r->capacity - place < n ? r->capacity - place : n;
-    memcpy(to, r->bytes + place, first);
-    memcpy((char *)to + first, r->bytes, n - first);
+    hf_round_out(r->bytes, r->capacity, at, to, n);
 }
 
 static bool has_room(struct hf_ring *r, size_t length) {
@@ -101,23 +97,19 @@ void hf_ring_end(struct hf_ring *r, const struct hf_record *record, bool taken) 
     hf_news_tell(&r->takes, HF_ALL, HF_BROKEN_HERE(ring_wake_putter));
 }
 
-/* A tick needs no look at the dead: what they committed is there, what they did not is not. */
-static int rested(int result, const struct hf_patience *p) {
-    return result == HF_TICK ? (p->signals ? HF_INTR : HF_OK) : result;
-}
-
 int hf_ring_wait_record(struct hf_ring *r, struct hf_patience *p) {
     uint32_t seen = hf_news_seen(&r->puts);
     if (hf_ring_used(r) != 0 || hf_load(&r->closed, HF_RELAXED)) return HF_OK;
     if (hf_spin(&r->puts.counter, seen, hf_load(&r->put_cpu, HF_RELAXED), HF_SPIN_NS)) return HF_OK;
-    return rested(hf_news_sleep(&r->puts, seen, p), p);
+    /* a tick needs no look at the dead: what they committed is there, what they did not is not */
+    return hf_rested(hf_news_sleep(&r->puts, seen, p), p);
 }
 
 int hf_ring_wait_room(struct hf_ring *r, size_t length, struct hf_patience *p) {
     uint32_t seen = hf_news_seen(&r->takes);
     if (has_room(r, length) || hf_load(&r->closed, HF_RELAXED)) return HF_OK;
     if (hf_spin(&r->takes.counter, seen, hf_load(&r->take_cpu, HF_RELAXED), HF_SPIN_NS)) return HF_OK;
-    return rested(hf_news_sleep(&r->takes, seen, p), p);
+    return hf_rested(hf_news_sleep(&r->takes, seen, p), p);
 }
 
 void hf_ring_close(struct hf_ring *r, const struct hf_who *who) {

@@ -52,6 +52,11 @@ bool hf_spin(hf_a32 *word, uint32_t seen, uint32_t other_cpu, uint64_t budget_ns
 /* Sleep while *word == seen. HF_OK: look again; HF_TICK: look whether somebody died; HF_TIMEOUT; HF_INTR. */
 int hf_sleep(hf_a32 *word, uint32_t seen, struct hf_patience *p);
 
+/* For waits whose caller looks again anyway: a tick says nothing by itself, but is a moment to run signal handlers. */
+static inline int hf_rested(int result, const struct hf_patience *p) {
+    return result == HF_TICK ? (p->signals ? HF_INTR : HF_OK) : result;
+}
+
 /* News: a counter that is raised whenever something changed, and a flag "somebody sleeps, or slept". A flag and not
  * a count, because a sleeper that is killed cannot uncount itself.
  *

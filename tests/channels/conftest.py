@@ -6,10 +6,11 @@ import uuid
 
 import pytest
 from tests.core.conftest import peer_of, place_of_its_own
+from tests.sync.conftest import interrupted
 
 from holdfast import Queue
 
-__all__ = ["local", "name", "peer_of", "place_of_its_own"]
+__all__ = ["interrupted", "local", "name", "peer_of", "place_of_its_own"]
 
 
 @pytest.fixture(params=["shared", "local"])

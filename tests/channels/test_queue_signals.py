@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 
 import pytest
 from tests.channels import programs
-from tests.core.tools import asleep, until
-from tests.sync import programs as sync_programs
 from tests.sync.programs import Worker
 
 from holdfast import LifoQueue, Queue
-
-
-@pytest.fixture
-def interrupted(peer_of):
-    """Make a call in this, the main, thread, and have another process send SIGINT while it blocks."""
-    peer = peer_of()
-    pid = os.getpid()
-
-    def run(call, *args):
-        begun = threading.Event()  # starting a thread sleeps too, outside of what may be interrupted
-
-        def poke():
-            assert begun.wait(20)
-            until(lambda: asleep(pid), "the main thread blocks")
-            peer.call(sync_programs.interrupt, pid)
-
-        helper = Worker(poke)
-        with pytest.raises(KeyboardInterrupt):
-            begun.set()
-            call(*args)
-        helper.result()
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield run
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("make", [Queue, LifoQueue])

@@ -74,7 +74,7 @@ USES = {
         queue._nudge(), queue._has_peer(), queue._bell_wanted(), queue._hush(), queue._set_ways(ways)
         queue._wait_item(0)
         queue._watch(event.offset, event.uid), queue._has_peer(), queue._watch(0, 0), fails(queue._want_bell)
-        queue._forget_bell(), queue._new_bell(), queue._forsake(), fails(queue._get_dead, False)
+        queue._new_bell(), queue._forsake(), fails(queue._get_dead, False)
         full = Queue(arena, None, ways, 0, 1); full.put(1); fails(full.put, 2, False); full._shut(1); fails(full.put, 1)
         full.get(), fails(full.get), full._retire(), fails(full.get), fails(full.put_many, [1]), fails(full.empty)
         keyed = Queue(arena, None, ways, 2); keyed._put_keyed(b"b", text); keyed._put_keyed(b"a", [data]); keyed.get()

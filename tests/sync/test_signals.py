@@ -19,31 +19,6 @@ from holdfast.sync.lock import Lock, RLock
 from holdfast.sync.semaphore import Semaphore
 
 
-@pytest.fixture
-def interrupted(peer_of):
-    """Make a call in this, the main, thread, and have another process send SIGINT while it blocks."""
-    peer = peer_of()
-    pid = os.getpid()
-
-    def run(call, *args):
-        begun = threading.Event()  # starting a thread sleeps too, outside of what may be interrupted
-
-        def poke():
-            assert begun.wait(20)
-            until(lambda: asleep(pid), "the main thread blocks")
-            peer.call(programs.interrupt, pid)
-
-        helper = Worker(poke)
-        with pytest.raises(KeyboardInterrupt):
-            begun.set()
-            call(*args)
-        helper.result()
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield run
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("make", [Lock, RLock])
 @pytest.mark.parametrize("way", ["acquire", "acquire with a timeout", "with"])
 def test_lock(make, way, interrupted, peer_of):
